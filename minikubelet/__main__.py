@@ -1,0 +1,3 @@
+from minikubelet.cli.main import main
+
+main()

@@ -1,0 +1,62 @@
+"""Where the node keeps its state, and what it was told at start.
+
+`--root DIR` moves everything below DIR, so that two agents can live side by side (DESIGN section 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Every directory the agent owns. All are created with mode 0700 unless noted."""
+
+    run: Path  # sockets, shim state; on tmpfs, so a reboot empties it
+    lib: Path  # store, images, container layers, pod directories
+    log_pods: Path  # 0755, the kubelet's layout
+    log_containers: Path  # 0755, symlinks into log_pods
+    etc: Path  # PKI, kubeconfig, configuration
+
+    @classmethod
+    def under(cls, root: Path | None) -> Paths:
+        if root is None:
+            return cls(
+                run=Path("/run/minikubelet"),
+                lib=Path("/var/lib/minikubelet"),
+                log_pods=Path("/var/log/pods"),
+                log_containers=Path("/var/log/containers"),
+                etc=Path("/etc/minikubelet"),
+            )
+        root = root.absolute()
+        return cls(root / "run", root / "lib", root / "log/pods", root / "log/containers", root / "etc")
+
+    @property
+    def socket(self) -> Path:
+        """The API for root on this machine."""
+        return self.run / "minikubelet.sock"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.etc / "kubeconfig"
+
+    @property
+    def store(self) -> Path:
+        return self.lib / "store.db"
+
+    @property
+    def images(self) -> Path:
+        return self.lib / "images"
+
+    def pod(self, uid: str) -> Path:
+        """The kubelet's pod directory: volumes, etc-hosts, termination logs."""
+        return self.lib / "pods" / uid
+
+    def sandbox(self, uid: str) -> Path:
+        """The shim's directory: socket, lock, state.json."""
+        return self.run / "pods" / uid
+
+    def container(self, container_id: str) -> Path:
+        """Overlay upper and work directory of one container instance."""
+        return self.lib / "containers" / container_id

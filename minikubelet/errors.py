@@ -1,0 +1,222 @@
+"""Every error this program raises on purpose, as one tree.
+
+MinikubeletError
+├─ ApiError                        to the client, as a Kubernetes Status object: HTTP code, reason, details
+│  ├─ BadRequest                   400  cannot decode, unknown field, unknown kind
+│  ├─ Unauthorized, Forbidden      401, 403
+│  ├─ NotFound                     404  pods "web" not found
+│  ├─ MethodNotAllowed             405
+│  ├─ AlreadyExists, Conflict      409  name taken; uid or resourceVersion does not match
+│  ├─ Expired                      410  too old resource version
+│  ├─ UnsupportedMediaType         415
+│  ├─ Invalid                      422  every field error as a cause
+│  ├─ TooManyRequests              429
+│  └─ InternalError                500
+├─ RuntimeServiceError             never to HTTP: becomes waiting.reason + an Event, then a retry with back-off
+│  ├─ CreatePodSandboxError        shim, cgroup or network of the pod
+│  ├─ ImageError                   ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError
+│  ├─ CreateContainerConfigError   e.g. a missing ConfigMap key, a user that cannot be used
+│  ├─ CreateContainerError         preparation failed
+│  ├─ RunContainerError            the child failed before execve
+│  └─ KillContainerError           still alive after the grace period and KILL
+├─ ShimError
+│  ├─ ShimUnavailable              socket gone: the sandbox is lost, the worker replaces it
+│  └─ ProtocolError                a bug or a version mismatch: loud
+└─ NodeNotFit                      the node lacks something the agent cannot do without
+
+OSError from `linux/` stays OSError, with the call and the path; `runtime.service` wraps it once, cause chained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class MinikubeletError(Exception):
+    """Base of everything raised on purpose."""
+
+
+# API errors. The texts are the API server's (kubelet-behaviour 8.2, kubectl's wire format).
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One mistake in one field, as the API server's `field.Error`.
+
+    `type` is one of Required, Invalid, Duplicate, Unsupported, Forbidden, NotFound, TooLong, TooMany;
+    `message` is everything behind the path ("Required value", 'Invalid value: "x": must be …').
+    """
+
+    path: str
+    type: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+CAUSE_REASONS = {
+    "Required": "FieldValueRequired",
+    "Invalid": "FieldValueInvalid",
+    "Duplicate": "FieldValueDuplicate",
+    "Unsupported": "FieldValueNotSupported",
+    "Forbidden": "FieldValueForbidden",
+    "NotFound": "FieldValueNotFound",
+    "TooLong": "FieldValueTooLong",
+    "TooMany": "FieldValueTooMany",
+}
+
+
+class ApiError(MinikubeletError):
+    """An answer other than success; carries what a Status object needs."""
+
+    code: ClassVar[int] = 500
+    reason: ClassVar[str] = "InternalError"
+
+    def __init__(self, message: str, *, name: str = "", group: str = "", kind: str = "", uid: str = "",
+                 causes: Sequence[dict[str, str]] = ()) -> None:  # fmt: skip
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, object] = {
+            key: value
+            for key, value in (("name", name), ("group", group), ("kind", kind), ("uid", uid))
+            if value
+        }
+        if causes:
+            self.details["causes"] = list(causes)
+
+    def status(self) -> dict[str, object]:
+        """The error as a `meta/v1.Status` object."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "details": self.details,
+            "code": self.code,
+        }
+
+
+class BadRequest(ApiError):
+    code, reason = 400, "BadRequest"
+
+
+class Unauthorized(ApiError):
+    code, reason = 401, "Unauthorized"
+
+
+class Forbidden(ApiError):
+    code, reason = 403, "Forbidden"
+
+
+class NotFound(ApiError):
+    code, reason = 404, "NotFound"
+
+    @classmethod
+    def of(cls, resource: str, name: str) -> NotFound:
+        return cls(f'{resource} "{name}" not found', name=name, kind=resource)
+
+
+class MethodNotAllowed(ApiError):
+    code, reason = 405, "MethodNotAllowed"
+
+
+class AlreadyExists(ApiError):
+    code, reason = 409, "AlreadyExists"
+
+    @classmethod
+    def of(cls, resource: str, name: str) -> AlreadyExists:
+        return cls(f'{resource} "{name}" already exists', name=name, kind=resource)
+
+
+class Conflict(ApiError):
+    code, reason = 409, "Conflict"
+
+
+class Expired(ApiError):
+    code, reason = 410, "Expired"
+
+
+class UnsupportedMediaType(ApiError):
+    code, reason = 415, "UnsupportedMediaType"
+
+
+class Invalid(ApiError):
+    """422 with one cause per field error; kubectl builds its text from the causes."""
+
+    code, reason = 422, "Invalid"
+
+    @classmethod
+    def of(cls, kind: str, name: str, errors: Sequence[FieldError], *, group: str = "") -> Invalid:
+        listed = ", ".join(str(error) for error in errors)
+        text = listed if len(errors) == 1 else f"[{listed}]"
+        causes = [
+            {"reason": CAUSE_REASONS[error.type], "message": error.message, "field": error.path}
+            for error in errors
+        ]
+        return cls(f'{kind} "{name}" is invalid: {text}', name=name, group=group, kind=kind, causes=causes)
+
+
+class TooManyRequests(ApiError):
+    code, reason = 429, "TooManyRequests"
+
+
+class InternalError(ApiError):
+    code, reason = 500, "InternalError"
+
+
+# Errors of the runtime. `reason` is what the container's waiting state shows.
+
+
+class RuntimeServiceError(MinikubeletError):
+    """Something could not be done for a pod; the pod worker shows it and tries again."""
+
+    reason: str = "RuntimeServiceError"
+
+
+class CreatePodSandboxError(RuntimeServiceError):
+    reason = "CreatePodSandboxError"
+
+
+class ImageError(RuntimeServiceError):
+    """`reason` is ErrImagePull, ErrImageNeverPull, InvalidImageName or ImageInspectError."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CreateContainerConfigError(RuntimeServiceError):
+    reason = "CreateContainerConfigError"
+
+
+class CreateContainerError(RuntimeServiceError):
+    reason = "CreateContainerError"
+
+
+class RunContainerError(RuntimeServiceError):
+    reason = "RunContainerError"
+
+
+class KillContainerError(RuntimeServiceError):
+    reason = "KillContainerError"
+
+
+class ShimError(MinikubeletError):
+    """The conversation with a shim failed."""
+
+
+class ShimUnavailable(ShimError):
+    """The shim's socket is gone."""
+
+
+class ProtocolError(ShimError):
+    """A message that should not exist: a bug or another version on the other side."""
+
+
+class NodeNotFit(MinikubeletError):
+    """The node lacks something; the message ends with the remedy."""

@@ -1,0 +1,171 @@
+"""The seam between deciding and doing, in the words of the Container Runtime Interface.
+
+The agent sees the node through these records and verbs only. There are two implementations: `runtime.service` on the real
+kernel, and `tests/fakes.py` in virtual time; one contract suite holds both to the same promises. Times are seconds since the
+epoch (wall clock). Every verb that removes or stops accepts "already gone".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from minikubelet.v1 import Container, Pod
+
+RUNTIME_NAME = "minikubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStatus:
+    """One pod sandbox: a shim and the namespaces it holds."""
+
+    id: str
+    attempt: int
+    ready: bool
+    created_at: float
+    ip: str = ""  # empty: host network, or not ready
+    host_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    """One instance of a container. `state` is "created", "running", "exited" or "unknown"."""
+
+    id: str  # 64 hex digits, without scheme
+    name: str
+    attempt: int  # restartCount of this instance
+    state: str
+    image: str
+    image_id: str
+    created_at: float
+    started_at: float = 0.0  # 0: never ran
+    finished_at: float = 0.0
+    exit_code: int = 0
+    reason: str = ""  # of an exited one: Completed, Error, OOMKilled, StartError, Unknown
+    message: str = ""  # the runtime's message, then the termination message
+    log_path: str = ""
+    hash: str = ""  # container_hash() of the definition it was made from
+    sandbox_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodRuntimeStatus:
+    """What exists of one pod: sandboxes and containers, newest first."""
+
+    uid: str
+    sandboxes: tuple[SandboxStatus, ...] = ()
+    containers: tuple[ContainerStatus, ...] = ()
+
+    def instances(self, name: str) -> list[ContainerStatus]:
+        """The instances of one container, newest first."""
+        return [container for container in self.containers if container.name == name]
+
+
+@dataclass(frozen=True, slots=True)
+class PodLifecycleEvent:
+    """Something changed below; `type` is ContainerStarted, ContainerDied or SandboxDied. Observe again."""
+
+    uid: str
+    type: str
+    container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """`output` is stdout followed by stderr, cut to the limit asked for."""
+
+    exit_code: int
+    output: bytes
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image that is on the node: `image_id` is what status shows as imageID."""
+
+    image: str
+    image_id: str
+    size: int = 0  # bytes
+    pulled: bool = False  # False: it was there already
+    pull_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStats:
+    """From the container's cgroup: `cpu_usage` in nanoseconds, `memory_working_set` in bytes."""
+
+    container_id: str
+    name: str
+    cpu_usage: int
+    memory_working_set: int
+
+
+class ExecSession(Protocol):
+    """A process attached to a client. Frames are (channel, payload); the last is (3, exit code as decimal text)."""
+
+    async def write_stdin(self, data: bytes) -> None: ...
+    async def close_stdin(self) -> None: ...
+    async def resize(self, width: int, height: int) -> None: ...
+    def frames(self) -> AsyncIterator[tuple[int, bytes]]: ...
+    async def close(self) -> None: ...
+
+
+class RuntimeService(Protocol):
+    """The verbs. Errors: RuntimeServiceError and its kinds, nothing else."""
+
+    async def run_pod_sandbox(self, pod: Pod, attempt: int) -> SandboxStatus:
+        """Pod cgroup, shim, namespaces, address. Raises CreatePodSandboxError, leaving nothing behind."""
+
+    async def stop_pod_sandbox(self, uid: str) -> None:
+        """End every process of the pod, detach its network; records stay."""
+
+    async def remove_pod_sandbox(self, uid: str) -> None:
+        """Remove what is left of the pod's sandboxes and containers: records, layers, cgroups."""
+
+    async def remove_pod(self, uid: str) -> None:
+        """As above, and volumes, logs and the pod directory: the pod is finished for good."""
+
+    async def ensure_image(self, pod: Pod, container: Container) -> ImageRef:
+        """By imagePullPolicy. Raises ImageError."""
+
+    async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
+        """Prepare layers, cgroup, environment, mounts; the id. CreateContainerConfigError, CreateContainerError."""
+
+    async def start_container(self, uid: str, container_id: str) -> None:
+        """Returns when the process has exec'd. RunContainerError: the instance is exited, StartError, 128."""
+
+    async def stop_container(self, uid: str, container_id: str, grace: float) -> None:
+        """Stop signal, wait up to `grace` seconds, then kill everything in its cgroup; returns when all is dead."""
+
+    async def remove_container(self, uid: str, container_id: str) -> None:
+        """Forget an exited instance: record, layers, log."""
+
+    async def exec_sync(
+        self, uid: str, container_id: str, command: list[str], timeout: float | None, limit: int = 10240
+    ) -> ExecResult:
+        """Run a command in a container. Raises RunContainerError when it cannot be started."""
+
+    async def exec(
+        self, uid: str, container_id: str, command: list[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        """The same, attached to a client."""
+
+    async def attach(self, uid: str, container_id: str, *, stdin: bool) -> ExecSession:
+        """A client on the container's own streams."""
+
+    async def pod_status(self, uid: str) -> PodRuntimeStatus:
+        """What exists now. Never fails: an unreadable shim is a sandbox that is not ready."""
+
+    async def list_pods(self) -> list[str]:
+        """The uids of all pods of which anything exists."""
+
+    async def stats(self, uid: str) -> list[ContainerStats]:
+        """Of the running containers."""
+
+    async def rotate_logs(self, uid: str) -> None:
+        """kubelet-behaviour 11.1: rename what is larger than containerLogMaxSize and reopen."""
+
+    def events(self) -> AsyncIterator[PodLifecycleEvent]:
+        """For the one consumer that wakes the pod workers."""
+
