@@ -1,0 +1,142 @@
+"""What the pod worker asks of its neighbours: the prober, the Event recorder, the hooks, the store.
+
+Each is a protocol of a few verbs, so that worker and prober can be read, built and tested apart;
+`agent.node` brings the real ones together, tests bring small ones. (The runtime's protocol is
+`runtime.cri.RuntimeService`.)
+
+A probe never acts. It stores a result under the id of the container instance it looked at and, when that
+result changed, calls the pod's worker; the worker reads all results again and decides. A result of a former
+instance can therefore never hit the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from minikubelet.errors import MinikubeletError
+from minikubelet.runtime.cri import RuntimeService
+from minikubelet.v1 import Container, LifecycleHandler, Pod, PodStatus
+
+from .clock import Clock
+
+ProbeOutcome = Literal["success", "failure", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerProbeResults:
+    """The stored results of one container instance; None: nothing is stored (kubelet-behaviour 3.3 row 4)."""
+
+    liveness: ProbeOutcome | None = None
+    readiness: ProbeOutcome | None = None
+    startup: ProbeOutcome | None = None
+
+
+NO_RESULTS = ContainerProbeResults()
+
+# container id (64 hex digits, no scheme) → its results
+ProbeResults = Mapping[str, ContainerProbeResults]
+
+
+class Prober(Protocol):
+    """The probe workers of all pods (kubelet-behaviour section 3).
+
+    The implementation is given, when it is made, a callback `changed(uid)` which it calls after every
+    *change* of a stored result (in the event loop; it must not wait); the node leads it to
+    `PodWorker.probe_changed`.
+    """
+
+    def add_pod(self, pod: Pod) -> None:
+        """Make the probe workers that are missing (3.2); called before each runtime sync, cheap when
+        nothing is new.
+        """
+
+    def remove_pod(self, uid: str) -> None:
+        """End all probe workers of the pod and forget its results."""
+
+    def stop_liveness_and_startup(self, uid: str) -> None:
+        """Termination begins (3.7): end those of the regular containers; sidecars' and all readiness
+        workers go on.
+        """
+
+    def results(self, uid: str) -> ProbeResults:
+        """Every stored result of the pod's instances."""
+
+    def status_published(self, pod: Pod, status: PodStatus) -> None:
+        """The status as the API now shows it: what checks look at (3.3). Called after every publish."""
+
+    def probe_readiness_now(self, uid: str, container_name: str) -> None:
+        """A status was made in which this container is started but not ready: check at once, restart its
+        ticker (3.2).
+        """
+
+
+class Recorder(Protocol):
+    """Kubernetes Events; correlation and rate limits are its business (12.4)."""
+
+    def event(self, pod: Pod, type: str, reason: str, message: str, field_path: str = "") -> None:
+        """`type` is Normal or Warning; `field_path` is such as `spec.containers{web}`."""
+
+
+class HookError(MinikubeletError):
+    """A lifecycle hook failed; the message is the whole text of kubelet-behaviour 5.2."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookTarget:
+    """The running container instance a hook is for."""
+
+    pod: Pod
+    container: Container
+    container_id: str
+    pod_ip: str  # the node's for host network; may be empty
+
+
+class HookRunner(Protocol):
+    """postStart and preStop (section 5): exec, httpGet, sleep."""
+
+    async def run(self, target: HookTarget, hook: LifecycleHandler) -> None:
+        """Returns when the hook has ended well, raises HookError otherwise. Without a time limit of its
+        own: the caller cancels it when the grace period is over.
+        """
+
+
+class Publisher(Protocol):
+    """Where statuses go, and where a finished pod is reported."""
+
+    def publish(self, pod: Pod, status: PodStatus) -> None:
+        """Store the status of the API object if it differs; write, then tell. A pod that is gone is no
+        error.
+        """
+
+    def finished(self, pod: Pod) -> None:
+        """Nothing of the pod is left on the node: the API object may go (if it is this uid)."""
+
+
+class Random(Protocol):
+    """`random.Random` or a test's; spreads requeues (14.2)."""
+
+    def uniform(self, a: float, b: float) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What a status says about the node."""
+
+    name: str = ""
+    host_ips: tuple[str, ...] = ("127.0.0.1",)
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """Everything a pod worker works with, in one record; shared by all workers of the node."""
+
+    runtime: RuntimeService
+    prober: Prober
+    recorder: Recorder
+    hooks: HookRunner
+    publisher: Publisher
+    clock: Clock
+    random: Random
+    node: NodeFacts = field(default_factory=NodeFacts)
