@@ -1,0 +1,267 @@
+"""The pod network: one bridge on the node, one veth pair per pod, masquerade for what leaves the node.
+
+`runtime.service` calls `start` once, `attach` after a shim has made its network namespace, `detach` when the
+sandbox is gone, and `adopt` for pods found running after a restart of the agent. Inside the namespace the
+shim itself sets address and route and brings both links up (`configure_network`): it is in there already, the
+agent would have to fork a helper to get in.
+
+Speed comes from few messages. A pod costs one packet to the kernel, holding two rtnetlink messages: make the
+pair (host side on the bridge and up, other side as `eth0` in the pod's namespace), and switch hairpin on, so
+that a pod can reach itself through a service address. Netlink requests run inside `send`: the answer is there
+when it returns. They may wait for the kernel's rtnl lock, though, so they run on a thread of their own, one
+after the other, never on the event loop.
+
+The state directory (tmpfs) holds `addresses/ADDRESS -> uid` (see ipam) and
+`netns/UID -> PID:NAME`, the name below /run/netns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import TypeVar
+
+from minikubelet.errors import CreatePodSandboxError, NodeNotFit
+from minikubelet.runtime.network import nftables
+from minikubelet.runtime.network.ipam import AddressPool, AddressPoolEmpty
+from minikubelet.runtime.network.rtnetlink import RouteNetlink
+from minikubelet.shim.protocol import NetworkSpec
+
+NETNS = Path("/run/netns")
+
+T = TypeVar("T")
+
+
+class Network:
+    """The pod network of one agent. One per process; `start` before anything else."""
+
+    def __init__(self, bridge: str, cidr: str, state_dir: Path) -> None:
+        self.bridge = bridge
+        self.cidr = IPv4Network(cidr)
+        self.warnings: list[str] = []  # filled by start(): what on this node may keep pods from talking
+        self._state_dir = state_dir
+        self._pool = AddressPool(self.cidr, state_dir / "addresses")
+        self._names = state_dir / "netns"
+        self._mtu = 1500
+        self._leaving: list[str] = []
+        self._bridge_index = 0
+        self._rtnetlink: RouteNetlink | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The bridge's own address: the node as its pods see it."""
+        return self._pool.gateway
+
+    def holders(self) -> set[str]:
+        """The uids of all pods that hold an address, found ones included; detach those that are no more."""
+        return self._pool.holders()
+
+    def address_of(self, uid: str) -> str | None:
+        address = self._pool.address_of(uid)
+        return None if address is None else str(address)
+
+    async def start(self) -> None:
+        """Bridge, forwarding, nftables. Idempotent: it also repairs what was removed by hand. Raises
+        NodeNotFit.
+        """
+        try:
+            await self._on_thread(self._start)
+        except OSError as error:
+            raise NodeNotFit(
+                f"cannot set up pod network {self.cidr} on bridge {self.bridge}: {error}"
+            ) from error
+
+    async def attach(self, uid: str, shim_pid: int, name: str, namespace: str) -> NetworkSpec:
+        """Give the namespace of `shim_pid` an `eth0` on the bridge. Raises CreatePodSandboxError, leaving
+        nothing.
+        """
+        try:
+            return await self._on_thread(lambda: self._attach(uid, shim_pid, name, namespace))
+        except (OSError, AddressPoolEmpty) as error:
+            raise CreatePodSandboxError(
+                f"cannot attach pod {uid} to bridge {self.bridge}: {error}"
+            ) from error
+
+    async def detach(self, uid: str) -> None:
+        """Remove the link and the name in /run/netns, give back the address; all may be gone already."""
+        self._leaving.append(uid)
+        await self._on_thread(self._detach_leaving)
+
+    async def adopt(self, uid: str, address: str) -> None:
+        """After a restart: this pod was found running with this address."""
+        await self._on_thread(lambda: self._pool.adopt(uid, IPv4Address(address)))
+
+    async def stop(self, *, remove: bool) -> None:
+        """Let go. With `remove`, bridge and table are removed, provided that no pod is left on them."""
+        await self._on_thread(lambda: self._stop(remove))
+        self._thread.shutdown()
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # Below: on the thread.
+
+    def _start(self) -> None:
+        self._names.mkdir(mode=0o700, parents=True, exist_ok=True)
+        NETNS.mkdir(mode=0o755, exist_ok=True)
+        self._pool.load()
+        self._refuse_foreign_network()
+        self._mtu = _mtu_of_default_route()
+        if self._rtnetlink is None:
+            self._rtnetlink = RouteNetlink()
+        self._rtnetlink.make_bridge(self.bridge, self._mac(self.gateway), self._mtu, str(self._state_dir))
+        self._bridge_index = socket.if_nametoindex(self.bridge)
+        self._rtnetlink.set_address(self._bridge_index, self.gateway, self.cidr)
+        self._set_sysctls()
+        nftables.apply(nftables.replace_table(self.bridge, str(self.cidr)))
+        self.warnings = [
+            f"the chain {chain} drops forwarded packets by default: pods may not get beyond this node"
+            for chain in nftables.dropping_forward_chains()
+        ]
+
+    def _refuse_foreign_network(self) -> None:
+        """Another agent's bridge, or a route of the node that our pods would shadow (or be shadowed by)."""
+        owner, ports = _read(f"/sys/class/net/{self.bridge}/ifalias"), f"/sys/class/net/{self.bridge}/brif"
+        if owner is not None and owner != str(self._state_dir) and os.path.isdir(ports) and os.listdir(ports):
+            raise NodeNotFit(
+                f"cannot use bridge {self.bridge}: it carries pods of another agent (state in {owner!r}); "
+                "choose others with --bridge and --pod-cidr"
+            )
+        for interface, route in _routes():
+            if interface != self.bridge and route.prefixlen > 0 and route.overlaps(self.cidr):
+                raise NodeNotFit(
+                    f"cannot use pod network {self.cidr}: the node has a route to {route} on {interface}; "
+                    "choose another with --pod-cidr"
+                )
+
+    def _set_sysctls(self) -> None:
+        """Forward IPv4. No IPv6 on the bridge: a pod's router advertisements must not configure the node."""
+        for key, value in (
+            ("ipv4/ip_forward", "1"),
+            (f"ipv4/conf/{self.bridge}/route_localnet", "0"),
+            (f"ipv6/conf/{self.bridge}/disable_ipv6", "1"),
+        ):
+            path = Path("/proc/sys/net") / key
+            if path.exists() and path.read_text().strip() != value:
+                path.write_text(value)
+
+    def _attach(self, uid: str, shim_pid: int, name: str, namespace: str) -> NetworkSpec:
+        assert self._rtnetlink is not None, "attach before start"
+        address = self._pool.allocate(uid)
+        try:
+            netns = _open_netns(shim_pid)
+            try:
+                self._rtnetlink.plug(
+                    self._link(uid), self._bridge_index, netns, self._mac(address), self._mtu
+                )
+            finally:
+                os.close(netns)
+            self._publish_netns(uid, shim_pid, name, namespace)
+        except BaseException:
+            self._detach([uid])
+            raise
+        return NetworkSpec(str(address), self.cidr.prefixlen, str(self.gateway), self._mtu)
+
+    def _detach_leaving(self) -> None:
+        """All pods that wait to be detached, at once: a later call may find its pod served already."""
+        uids, self._leaving = self._leaving, []
+        try:
+            self._detach(uids)
+        except OSError:
+            self._leaving += uids
+            raise
+
+    def _detach(self, uids: list[str]) -> None:
+        assert self._rtnetlink is not None, "detach before start"
+        for uid in uids:
+            self._withdraw_netns(uid)
+        if uids:
+            self._rtnetlink.delete_links([self._link(uid) for uid in uids])
+        for uid in uids:
+            self._pool.release(uid)
+
+    def _stop(self, remove: bool) -> None:
+        if remove and self._rtnetlink is not None and not self._pool.holders():
+            self._rtnetlink.delete_links([self.bridge])
+            nftables.apply(nftables.delete_table(self.bridge))
+        if self._rtnetlink is not None:
+            self._rtnetlink.close()
+            self._rtnetlink = None
+
+    def _link(self, uid: str) -> str:
+        """The node's side of the pod's pair. A hash, so that it is found again without being written down."""
+        return "mk" + hashlib.sha256(f"{self.bridge}/{uid}".encode()).hexdigest()[:8]
+
+    def _mac(self, address: IPv4Address) -> str:
+        """From the address: neighbours that remember the last owner of an address are still right."""
+        return ":".join(f"{byte:02x}" for byte in (0x0A, 0x58, *address.packed))
+
+    def _publish_netns(self, uid: str, shim_pid: int, name: str, namespace: str) -> None:
+        """`ip netns exec NAME` for people. Noted first, so that it is surely withdrawn some day."""
+        target = f"/proc/{shim_pid}/ns/net"
+        for candidate in (name, f"{name}.{namespace}"):
+            _replace_symlink(f"{shim_pid}:{candidate}", self._names / uid)
+            if not os.path.lexists(NETNS / candidate) or _dangling(NETNS / candidate):
+                _replace_symlink(target, NETNS / candidate)
+                return
+        (self._names / uid).unlink()  # both names belong to others: the pod does without
+
+    def _withdraw_netns(self, uid: str) -> None:
+        """Only if the name still leads to this pod."""
+        try:
+            shim_pid, _, name = os.readlink(self._names / uid).partition(":")
+        except FileNotFoundError:
+            return
+        if (NETNS / name).is_symlink() and os.readlink(NETNS / name) == f"/proc/{shim_pid}/ns/net":
+            (NETNS / name).unlink()
+        (self._names / uid).unlink()
+
+
+def _open_netns(pid: int) -> int:
+    """The network namespace of the shim, which must not be the node's own."""
+    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    if os.fstat(netns).st_ino == os.stat("/proc/self/ns/net").st_ino:
+        os.close(netns)
+        raise OSError(f"process {pid} is still in the network namespace of the node")
+    return netns
+
+
+def _routes() -> list[tuple[str, IPv4Network]]:
+    """The node's IPv4 routes: (interface, destination). The file has them as little-endian hexadecimals."""
+    routes = []
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        columns = line.split()
+        destination, mask = (IPv4Address(bytes.fromhex(columns[i])[::-1]) for i in (1, 7))
+        routes.append((columns[0], IPv4Network(f"{destination}/{mask}")))
+    return routes
+
+
+def _mtu_of_default_route() -> int:
+    """Pods must not send larger packets than the node can pass on."""
+    for interface, route in _routes():
+        if route.prefixlen == 0:
+            return int(_read(f"/sys/class/net/{interface}/mtu") or 1500)
+    return 1500
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _dangling(link: Path) -> bool:
+    return link.is_symlink() and not link.exists()
+
+
+def _replace_symlink(target: str, link: Path) -> None:
+    link.unlink(missing_ok=True)
+    os.symlink(target, link)
