@@ -1,0 +1,89 @@
+"""What all tests share: which of them need a kernel, what becomes of them where there is none, and their
+sharing out.
+
+A test below tests/kernel, tests/e2e and tests/contract needs root; one with the marker `limits` also needs
+the cgroup v2 controllers. Where these are not there it is skipped with the reason, natively and by hand. In
+CI, and in the guest, such a skip is a failure: there everything must run.
+
+`--shard 1/2` keeps the first of two shares. Files stay whole, as their fixtures are dear, and go, the
+heaviest first, to the share that has least; weights are seconds of an earlier run (tests/durations.json),
+else a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.guest import machine
+
+HERE = Path(__file__).parent
+NEED_ROOT = ("kernel", "e2e", "contract")
+GUESSED_SECONDS_PER_TEST = 2.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shard", metavar="I/N", help="run only the I-th of N shares of the test files")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "limits: needs the cpu, memory and pids controllers of cgroup v2")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    lacking = machine.missing()
+    for item in items:
+        if folder_of(item) in NEED_ROOT:
+            item.add_marker(pytest.mark.kernel)
+        if item.get_closest_marker("kernel") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+        if item.get_closest_marker("limits") and lacking:
+            item.add_marker(pytest.mark.skip(reason="; ".join(lacking)))
+    if share := config.getoption("--shard"):
+        keep_share(config, items, *(int(number) for number in share.split("/")))
+
+
+def folder_of(item: pytest.Item) -> str:
+    """The folder of tests/ an item comes from."""
+    return item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+
+
+def keep_share(config: pytest.Config, items: list[pytest.Item], number: int, of: int) -> None:
+    files = Counter(str(item.path.relative_to(HERE.parent)) for item in items)
+    chosen = shares(weights(files), of)[number - 1]
+    kept = [item for item in items if str(item.path.relative_to(HERE.parent)) in chosen]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def weights(files: Counter[str]) -> dict[str, float]:
+    """Seconds each file takes: recorded by `./dev test --record`, else guessed."""
+    recorded = json.loads((HERE / "durations.json").read_text())
+    return {name: recorded.get(name, count * GUESSED_SECONDS_PER_TEST) for name, count in files.items()}
+
+
+def shares(weight: dict[str, float], of: int) -> list[set[str]]:
+    """Deal out the heaviest first, each to the lightest share; the same everywhere."""
+    dealt: list[set[str]] = [set() for _ in range(of)]
+    load = [0.0] * of
+    for name in sorted(weight, key=lambda name: (-weight[name], name)):
+        lightest = load.index(min(load))
+        dealt[lightest].add(name)
+        load[lightest] += weight[name]
+    return dealt
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Where everything must run, a skipped kernel test is a failed one."""
+    report = yield
+    must_run = os.environ.get("CI") or os.environ.get("MK_GUEST")
+    if report.skipped and must_run and item.get_closest_marker("kernel") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where everything must run: {report.longrepr}"
+    return report
