@@ -128,11 +128,14 @@ class Network:
 
     def _refuse_foreign_network(self) -> None:
         """Another agent's bridge, or a route of the node that our pods would shadow (or be shadowed by)."""
-        owner, ports = _read(f"/sys/class/net/{self.bridge}/ifalias"), f"/sys/class/net/{self.bridge}/brif"
-        if owner is not None and owner != str(self._state_dir) and os.path.isdir(ports) and os.listdir(ports):
+        link = Path("/sys/class/net") / self.bridge
+        if link.exists() and not (link / "bridge").is_dir():
+            raise NodeNotFit(f"cannot use {self.bridge}: it is no bridge; choose another with --bridge")
+        owner = _read(link / "ifalias")
+        if owner is not None and owner != str(self._state_dir) and os.listdir(link / "brif"):
             raise NodeNotFit(
-                f"cannot use bridge {self.bridge}: it carries pods of another agent (state in {owner!r}); "
-                "choose others with --bridge and --pod-cidr"
+                f"cannot use bridge {self.bridge}: it carries links of others (its owner is {owner!r}); "
+                "choose another with --bridge and --pod-cidr"
             )
         for interface, route in _routes():
             if interface != self.bridge and route.prefixlen > 0 and route.overlaps(self.cidr):
@@ -205,6 +208,7 @@ class Network:
 
     def _publish_netns(self, uid: str, shim_pid: int, name: str, namespace: str) -> None:
         """`ip netns exec NAME` for people. Noted first, so that it is surely withdrawn some day."""
+        self._withdraw_netns(uid)  # of a sandbox of this pod that was lost
         target = f"/proc/{shim_pid}/ns/net"
         for candidate in (name, f"{name}.{namespace}"):
             _replace_symlink(f"{shim_pid}:{candidate}", self._names / uid)
@@ -247,13 +251,13 @@ def _mtu_of_default_route() -> int:
     """Pods must not send larger packets than the node can pass on."""
     for interface, route in _routes():
         if route.prefixlen == 0:
-            return int(_read(f"/sys/class/net/{interface}/mtu") or 1500)
+            return int(_read(Path(f"/sys/class/net/{interface}/mtu")) or 1500)
     return 1500
 
 
-def _read(path: str) -> str | None:
+def _read(path: Path) -> str | None:
     try:
-        return Path(path).read_text().strip()
+        return path.read_text().strip()
     except FileNotFoundError:
         return None
 

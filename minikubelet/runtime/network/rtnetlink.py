@@ -58,10 +58,11 @@ class RouteNetlink:
             ("IFLA_IFNAME", name),
             ("IFLA_ADDRESS", mac),
             ("IFLA_MTU", mtu),
-            ("IFLA_IFALIAS", owner),
             ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]}),
         ]
-        self._call(f"make bridge {name}", self._link(RTM_NEWLINK, NLM_F_CREATE, attrs, up=True))
+        make = self._link(RTM_NEWLINK, NLM_F_CREATE, attrs, up=True)
+        alias = [("IFLA_IFNAME", name), ("IFLA_IFALIAS", owner)]  # is not taken at creation
+        self._call(f"make bridge {name}", make, self._link(RTM_NEWLINK, 0, alias, up=None))
 
     def set_address(self, index: int, address: IPv4Address, network: IPv4Network) -> None:
         fields = {

@@ -1,0 +1,364 @@
+"""The pod network on the real kernel: an own bridge, real namespaces, real packets.
+
+A pod is played by a process that has unshared its network namespace and sleeps; what the shim does in there
+(address, route, links up) is done by ip(8). Packets go only between these namespaces and this node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minikubelet.errors import CreatePodSandboxError, NodeNotFit
+from minikubelet.runtime.network import NETNS, Network
+from minikubelet.shim.protocol import NetworkSpec
+
+BRIDGE = "mkt0"
+CIDR = "10.244.91.0/24"
+BRIDGES = ("mkt0", "mkt1", "mkt2")
+NAMES = ("web", "one", "two")
+LIMIT = 10.0
+
+
+def run(*command: str) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0, f"{command}: {result.stderr}"
+    return result.stdout
+
+
+def traces() -> dict[str, Any]:
+    """What our bridges leave on a node; others may be at work on it too."""
+    links = {link["ifname"] for link in json.loads(run("ip", "-j", "link"))}
+    tables = {line.split()[-1] for line in run("nft", "list", "tables").splitlines()}
+    return {
+        "links": {name for name in links if name.startswith(BRIDGES)} | ports(),
+        "tables": {name for name in tables if name.endswith(BRIDGES)},
+        "netns": {name for name in os.listdir(NETNS) if name.split(".")[0] in NAMES}
+        if NETNS.exists()
+        else set(),
+    }
+
+
+def ports() -> set[str]:
+    found = set()
+    for bridge in BRIDGES:
+        if Path("/sys/class/net", bridge).exists():
+            found |= set(os.listdir(Path("/sys/class/net", bridge, "brif")))
+    return found
+
+
+def published(name: str) -> bool:
+    return os.path.lexists(NETNS / name)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    yield
+    assert traces() == {"links": set(), "tables": set(), "netns": set()}
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    path = Path("/run/minikubelet-test-network")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@asynccontextmanager
+async def started(state_dir: Path, bridge: str = BRIDGE, cidr: str = CIDR) -> AsyncIterator[Network]:
+    network = Network(bridge, cidr, state_dir)
+    await network.start()
+    try:
+        yield network
+    finally:
+        for uid in network.holders():
+            await network.detach(uid)
+        await network.stop(remove=True)
+
+
+class Holder:
+    """A process in a network namespace of its own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "echo in; exec sleep 600"], stdout=subprocess.PIPE
+        )
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+        self.pid = self.process.pid
+
+    def __enter__(self) -> Holder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def inside(self, *command: str) -> str:
+        return run("nsenter", f"--net=/proc/{self.pid}/ns/net", *command)
+
+    def configure(self, spec: NetworkSpec) -> None:
+        """What the shim does for `configure_network`."""
+        self.inside("ip", "link", "set", "lo", "up")
+        self.inside("ip", "link", "set", "eth0", "up")
+        self.inside("ip", "address", "add", f"{spec.address}/{spec.prefix}", "dev", "eth0")
+        self.inside("ip", "route", "add", "default", "via", spec.gateway)
+
+    def listen(self, address: str) -> socket.socket:
+        """A listening socket of this namespace: sockets belong to the namespace they were made in."""
+        return in_namespace(self.pid, lambda: socket.create_server((address, 8080)))
+
+    def connect(self, address: str) -> str:
+        """The address under which a peer sees a connection from here."""
+
+        def dial() -> str:
+            with socket.create_connection((address, 8080), timeout=LIMIT) as connection:
+                return connection.getsockname()[0]
+
+        return in_namespace(self.pid, dial)
+
+
+def in_namespace(pid: int, work: Callable[[], Any]) -> Any:
+    """Run `work` on a thread that has entered the network namespace of `pid`."""
+    import ctypes
+    from concurrent.futures import ThreadPoolExecutor
+
+    def enter() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/proc/{pid}/ns/net") as namespace:
+            assert libc.setns(namespace.fileno(), 0x40000000) == 0, os.strerror(ctypes.get_errno())
+
+    with ThreadPoolExecutor(1, initializer=enter) as thread:
+        return thread.submit(work).result()
+
+
+def peer_of(server: socket.socket) -> str:
+    """The address that the next client of `server` comes from."""
+    connection, (address, _) = server.accept()
+    connection.close()
+    return str(address)
+
+
+async def plugged(network: Network, holder: Holder, uid: str, name: str = "web") -> NetworkSpec:
+    spec = await network.attach(uid, holder.pid, name, "default")
+    holder.configure(spec)
+    return spec
+
+
+def test_pods_reach_each_other_the_node_and_are_reached_by_it(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as one, Holder() as two:
+                first, second = (
+                    await plugged(network, one, "uid-1", "one"),
+                    await plugged(network, two, "uid-2", "two"),
+                )
+                with two.listen(second.address) as server:
+                    assert one.connect(second.address) == first.address
+                    assert peer_of(server) == first.address  # pod to pod is not masqueraded
+                    with socket.create_connection((second.address, 8080), timeout=LIMIT) as connection:
+                        assert connection.getsockname()[0] == "10.244.91.1"  # node to pod: from the bridge
+                with socket.create_server((str(network.gateway), 8080)):
+                    assert one.connect(str(network.gateway)) == first.address
+                await network.detach("uid-1")
+                await network.detach("uid-2")
+
+    asyncio.run(story())
+
+
+def test_what_leaves_the_bridge_is_masqueraded(state_dir: Path) -> None:
+    """Two networks on one node: between their bridges packets are routed, as to the world outside."""
+
+    async def story() -> None:
+        async with (
+            started(state_dir) as network,
+            started(state_dir / "other", "mkt1", "10.244.92.0/24") as outside,
+        ):
+            with Holder() as pod, Holder() as peer:
+                await plugged(network, pod, "uid-1", "one")
+                other = await plugged(outside, peer, "uid-2", "two")
+                with peer.listen(other.address) as server:
+                    pod.connect(other.address)
+                    assert peer_of(server) == "10.244.92.1"
+
+    asyncio.run(story())
+
+
+def test_the_port_is_up_on_the_bridge_with_hairpin_and_the_mac_follows_the_address(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as pod:
+                spec = await plugged(network, pod, "uid-1")
+                (port,) = json.loads(run("ip", "-j", "-d", "link", "show", "master", BRIDGE))
+                assert port["ifname"].startswith("mk")
+                assert len(port["ifname"]) == 10
+                assert "UP" in port["flags"]
+                assert port["linkinfo"]["info_slave_data"]["hairpin"] is True
+                (eth0,) = json.loads(pod.inside("ip", "-j", "link", "show", "eth0"))
+                assert eth0["address"] == "0a:58:0a:f4:5b:02"
+                assert spec == NetworkSpec("10.244.91.2", 24, "10.244.91.1", eth0["mtu"])
+
+    asyncio.run(story())
+
+
+def test_ip_netns_knows_the_pod_by_name_while_it_runs(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as one, Holder() as two, Holder() as three:
+                first = await plugged(network, one, "uid-1", "web")
+                assert first.address in run("ip", "netns", "exec", "web", "ip", "-4", "address")
+                second = await network.attach("uid-2", two.pid, "web", "other")
+                two.configure(second)
+                assert second.address in run("ip", "netns", "exec", "web.other", "ip", "-4", "address")
+                await network.attach("uid-3", three.pid, "web", "other")
+                assert sorted(name for name in os.listdir(NETNS) if name.startswith("web")) == [
+                    "web",
+                    "web.other",
+                ]
+                await network.detach("uid-3")
+                await network.detach("uid-1")
+                assert not published("web")
+                assert published("web.other")
+
+    asyncio.run(story())
+
+
+def test_addresses_survive_the_agent(state_dir: Path) -> None:
+    async def story() -> None:
+        with Holder() as one, Holder() as two:
+            killed = Network(BRIDGE, CIDR, state_dir)
+            await killed.start()
+            first = await plugged(killed, one, "uid-1", "one")
+            await killed.stop(remove=True)  # takes nothing away while a pod is there
+            async with started(state_dir) as restarted:
+                assert restarted.holders() == {"uid-1"}
+                await restarted.adopt("uid-1", first.address)
+                second = await plugged(restarted, two, "uid-2", "two")
+                assert second.address != first.address
+                with one.listen(first.address):
+                    assert two.connect(first.address) == second.address
+                await restarted.detach("uid-1")
+                assert not published("one")
+
+    asyncio.run(story())
+
+
+def test_detach_accepts_that_everything_is_gone(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as pod:
+                await plugged(network, pod, "uid-1")
+            await network.detach("uid-1")  # the namespace died first, and the link with it
+            await network.detach("uid-1")
+            await network.detach("never seen")
+            assert network.holders() == set()
+
+    asyncio.run(story())
+
+
+def test_a_new_sandbox_of_a_pod_replaces_the_link_of_the_lost_one(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as lost, Holder() as fresh:
+                before = await plugged(network, lost, "uid-1")
+                after = await plugged(network, fresh, "uid-1")
+                assert after.address == before.address
+                with (
+                    fresh.listen(after.address),
+                    socket.create_connection((after.address, 8080), timeout=LIMIT),
+                ):
+                    pass
+
+    asyncio.run(story())
+
+
+def test_many_pods_detach_at_once(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            holders = [Holder() for _ in range(20)]
+            try:
+                specs = await asyncio.gather(
+                    *(
+                        network.attach(f"uid-{n}", holder.pid, f"pod-{n}", "default")
+                        for n, holder in enumerate(holders)
+                    )
+                )
+                assert len({spec.address for spec in specs}) == 20
+                await asyncio.gather(*(network.detach(f"uid-{n}") for n in range(20)))
+                assert json.loads(run("ip", "-j", "link", "show", "master", BRIDGE)) == []
+            finally:
+                for holder in holders:
+                    holder.__exit__()
+
+    asyncio.run(story())
+
+
+def test_an_empty_pool_is_a_clear_error_and_heals_with_the_next_detach(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir, cidr="10.244.91.0/30") as network:
+            with Holder() as one, Holder() as two:
+                await plugged(network, one, "uid-1", "one")
+                with pytest.raises(CreatePodSandboxError, match="no IP addresses available in range set"):
+                    await network.attach("uid-2", two.pid, "two", "default")
+                await network.detach("uid-1")
+                await plugged(network, two, "uid-2", "two")
+
+    asyncio.run(story())
+
+
+def test_a_process_still_in_the_nodes_namespace_is_refused_and_nothing_is_kept(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with pytest.raises(CreatePodSandboxError, match="still in the network namespace of the node"):
+                await network.attach("uid-1", os.getpid(), "web", "default")
+            assert network.holders() == set()
+
+    asyncio.run(story())
+
+
+def test_start_repairs_what_was_removed_by_hand(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            run("nft", "delete", "table", "ip", f"minikubelet-{BRIDGE}")
+            run("ip", "link", "delete", BRIDGE)
+            await network.start()
+            assert "masquerade" in run("nft", "list", "table", "ip", f"minikubelet-{BRIDGE}")
+            with Holder() as pod:
+                await plugged(network, pod, "uid-1")
+                pod.inside("ping", "-c", "1", "-W", "5", str(network.gateway)) if shutil.which(
+                    "ping"
+                ) else None
+
+    asyncio.run(story())
+
+
+def refused(network: Network) -> Awaitable[None]:
+    async def attempt() -> None:
+        with pytest.raises(NodeNotFit, match="--pod-cidr"):
+            await network.start()
+        await network.stop(remove=False)
+
+    return attempt()
+
+
+def test_another_agents_bridge_or_network_is_refused(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as pod:
+                await plugged(network, pod, "uid-1")
+                await refused(Network(BRIDGE, "10.244.93.0/24", state_dir / "same-bridge"))
+                await refused(Network("mkt2", "10.244.0.0/16", state_dir / "overlapping"))
+
+    asyncio.run(story())
