@@ -1,19 +1,27 @@
 """The seam between deciding and doing, in the words of the Container Runtime Interface.
 
-The agent sees the node through these records and verbs only. There are two implementations: `runtime.service` on the real
-kernel, and `tests/fakes.py` in virtual time; one contract suite holds both to the same promises. Times are seconds since the
-epoch (wall clock). Every verb that removes or stops accepts "already gone".
+The agent sees the node through these records and verbs only. There are two implementations: `runtime.service`
+on the real kernel, and `tests/fakes.py` in virtual time; one contract suite holds both to the same promises.
+Times are seconds since the epoch (wall clock). Every verb that removes or stops accepts "already gone".
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 from minikubelet.v1 import Container, Pod
 
 RUNTIME_NAME = "minikubelet"
+
+
+def container_hash(container: Container) -> str:
+    """Of a container's definition, over name and image only: when it changes, a running instance is
+    replaced.
+    """
+    return sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,9 @@ class ContainerStats:
 
 
 class ExecSession(Protocol):
-    """A process attached to a client. Frames are (channel, payload); the last is (3, exit code as decimal text)."""
+    """A process attached to a client. Frames are (channel, payload); the last is (3, exit code as decimal
+    text).
+    """
 
     async def write_stdin(self, data: bytes) -> None: ...
     async def close_stdin(self) -> None: ...
@@ -126,17 +136,27 @@ class RuntimeService(Protocol):
     async def remove_pod(self, uid: str) -> None:
         """As above, and volumes, logs and the pod directory: the pod is finished for good."""
 
-    async def ensure_image(self, pod: Pod, container: Container) -> ImageRef:
-        """By imagePullPolicy. Raises ImageError."""
+    async def ensure_image(
+        self, pod: Pod, container: Container, about_to_pull: Callable[[], None] | None = None
+    ) -> ImageRef:
+        """By imagePullPolicy. Raises ImageError.
+
+        `about_to_pull` is called just before a pull begins, and only then; what it raises passes through (the
+        pod worker records the Event Pulling there, or refuses because the image is in back-off).
+        """
 
     async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
-        """Prepare layers, cgroup, environment, mounts; the id. CreateContainerConfigError, CreateContainerError."""
+        """Prepare layers, cgroup, environment, mounts; the id. CreateContainerConfigError,
+        CreateContainerError.
+        """
 
     async def start_container(self, uid: str, container_id: str) -> None:
         """Returns when the process has exec'd. RunContainerError: the instance is exited, StartError, 128."""
 
     async def stop_container(self, uid: str, container_id: str, grace: float) -> None:
-        """Stop signal, wait up to `grace` seconds, then kill everything in its cgroup; returns when all is dead."""
+        """Stop signal, wait up to `grace` seconds, then kill everything in its cgroup; returns when all is
+        dead.
+        """
 
     async def remove_container(self, uid: str, container_id: str) -> None:
         """Forget an exited instance: record, layers, log."""
@@ -168,4 +188,3 @@ class RuntimeService(Protocol):
 
     def events(self) -> AsyncIterator[PodLifecycleEvent]:
         """For the one consumer that wakes the pod workers."""
-
