@@ -60,3 +60,20 @@ class Paths:
     def container(self, container_id: str) -> Path:
         """Overlay upper and work directory of one container instance."""
         return self.lib / "containers" / container_id
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """What `minikubelet agent` was told on its command line."""
+
+    root: Path | None = None
+    bridge: str = "mk0"
+    pod_cidr: str = "10.244.0.0/24"
+    listen: str = "127.0.0.1:6443"  # HOST:PORT; port 0 takes a free one
+    node_name: str | None = None  # None: the host name in lower case
+    manifests: Path | None = None  # static pods
+    config: Path | None = None  # a KubeletConfiguration
+
+    @property
+    def paths(self) -> Paths:
+        return Paths.under(self.root)

@@ -1,0 +1,111 @@
+"""The entry point: imports the one command asked for, and turns every failure into text and an exit code.
+
+Exit codes: 0 done, 1 the agent refused or something failed, 2 wrong usage, 3 the agent cannot be reached or
+the node is not fit, 130 interrupted; `exec`, `run -i` and `play` have their own meaning on top (see there).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from minikubelet.cli.base import ROOT_VARIABLE, Session
+from minikubelet.cli.errors import CliError, Exit
+
+# name → (module below `commands`, what `minikubelet --help` says). Help must not import 25 modules.
+COMMANDS = {
+    "play": ("play", "Run pods from manifests in the foreground, and clean up after them"),
+    "agent": ("agent", "Run the node agent"),
+    "doctor": ("doctor", "Say whether this machine can run pods, and what it lacks"),
+    "apply": ("apply", "Create or change objects from manifests"),
+    "create": ("create", "Create objects from manifests"),
+    "get": ("get", "Show objects"),
+    "describe": ("describe", "Show an object in detail, with its events"),
+    "logs": ("logs", "Print what a container wrote"),
+    "exec": ("exec", "Run a command in a container"),
+    "attach": ("attach", "Attach to a running container"),
+    "run": ("run", "Create a pod from an image"),
+    "delete": ("delete", "Delete objects"),
+    "wait": ("wait", "Wait for a condition of objects"),
+    "label": ("label", "Change the labels of objects"),
+    "annotate": ("label", "Change the annotations of objects"),
+    "events": ("events", "Show Events in the order they happened"),
+    "image": ("image", "The images on the node"),
+    "explain": ("explain", "Say which fields are implemented"),
+    "kubeconfig": ("kubeconfig", "Print the path of a kubeconfig for kubectl"),
+    "version": ("version", "Print the versions of client and agent"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"minikubelet.cli.commands.{COMMANDS[name][0]}")
+        found: click.Command = getattr(module, f"{name}_command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--root", metavar="DIR", help=f"Where the agent keeps its state; also ${ROOT_VARIABLE}.")
+@click.option("-n", "--namespace", metavar="NS", help="The namespace; default: default.")
+@click.pass_context
+def cli(ctx: click.Context, root: str | None, namespace: str | None) -> None:
+    """Kubernetes pods on one Linux machine, without a cluster.
+
+    Start with `minikubelet doctor`, then `minikubelet play FILE`. Every command has examples in its --help.
+    """
+    ctx.obj = Session(root or os.environ.get(ROOT_VARIABLE), namespace)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the command line; its exit code."""
+    try:
+        result: Any = cli.main(args, prog_name="minikubelet", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except Exit as end:
+        return end.code
+    except CliError as error:
+        return _report(error.lines(), error.exit_code)
+    except click.ClickException as error:
+        return _report(_usage_lines(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone; nothing may be flushed to it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _report(lines: list[str], code: int) -> int:
+    sys.stdout.flush()
+    for line in lines:
+        print(line, file=sys.stderr)
+    return code
+
+
+def _usage_lines(error: click.ClickException) -> list[str]:
+    lines = [f"error: {error.format_message()}"]
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        lines.append(f"See '{context.command_path} --help' for usage and examples.")
+    return lines
