@@ -12,6 +12,7 @@ MinikubeletError
 │  ├─ Invalid                      422  every field error as a cause
 │  ├─ TooManyRequests              429
 │  └─ InternalError                500
+├─ ManifestError                   a file that holds no readable manifests; names file and line
 ├─ RuntimeServiceError             never to HTTP: becomes waiting.reason + an Event, then a retry with back-off
 │  ├─ CreatePodSandboxError        shim, cgroup or network of the pod
 │  ├─ ImageError                   ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError
@@ -167,6 +168,10 @@ class TooManyRequests(ApiError):
 
 class InternalError(ApiError):
     code, reason = 500, "InternalError"
+
+
+class ManifestError(MinikubeletError):
+    """A file that holds no readable manifests: file, line, cause and remedy."""
 
 
 # Errors of the runtime. `reason` is what the container's waiting state shows.

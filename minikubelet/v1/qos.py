@@ -1,0 +1,137 @@
+"""Quality of service: what a pod is promised decides who is squeezed first (kubelet-behaviour 6.2, 6.3).
+
+`qos_class` names the class, `pod_requests` and `pod_limits` add up a pod's containers the way the scheduler,
+the kubelet and the cgroups do. Only cpu and memory count for the class. Amounts are whole nanos while adding,
+and leave as canonical text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from minikubelet.v1.container import Container, ResourceRequirements
+from minikubelet.v1.pod import Pod, PodSpec
+from minikubelet.v1.quantity import Amount, parse
+
+QoSClass = Literal["Guaranteed", "Burstable", "BestEffort"]
+Which = Literal["requests", "limits"]
+
+GUARANTEED: QoSClass = "Guaranteed"
+BURSTABLE: QoSClass = "Burstable"
+BEST_EFFORT: QoSClass = "BestEffort"
+COMPUTE = ("cpu", "memory")
+POD_LEVEL = ("cpu", "memory")  # and hugepages-*
+
+
+def is_sidecar(container: Container) -> bool:
+    """An init container that stays (only meaningful for members of `spec.initContainers`)."""
+    return container.restart_policy == "Always"
+
+
+def qos_class(pod: Pod) -> QoSClass:
+    """Guaranteed, Burstable or BestEffort; init containers count, ephemeral ones do not."""
+    assert pod.spec is not None
+    if pod.spec.resources is not None and (pod.spec.resources.requests or pod.spec.resources.limits):
+        return _class_of([pod.spec.resources])
+    containers = [*(pod.spec.containers or ()), *(pod.spec.init_containers or ())]
+    return _class_of([container.resources or ResourceRequirements() for container in containers])
+
+
+def _class_of(wishes: list[ResourceRequirements]) -> QoSClass:
+    requests = _sum(_compute_only(wish.requests) for wish in wishes)
+    limits = _sum(_compute_only(wish.limits) for wish in wishes)
+    if not requests and not limits:
+        return BEST_EFFORT
+    every_limit_set = all(_compute_only(wish.limits).keys() == set(COMPUTE) for wish in wishes)
+    if every_limit_set and _nanos(requests) == _nanos(limits):
+        return GUARANTEED
+    return BURSTABLE
+
+
+def pod_requests(pod: Pod) -> dict[str, str]:
+    """What the whole pod is promised, per resource, as canonical text."""
+    assert pod.spec is not None
+    return _text(_aggregate(pod.spec, "requests"))
+
+
+def pod_limits(pod: Pod) -> dict[str, str]:
+    """The sum of the limits there are, per resource, even where a container leaves one unlimited."""
+    assert pod.spec is not None
+    return _text(_aggregate(pod.spec, "limits"))
+
+
+Amounts = dict[str, Amount]
+
+
+def _aggregate(spec: PodSpec, which: Which) -> Amounts:
+    """max(regular + sidecars, the largest init step), then pod-level values, then overhead.
+
+    An init container runs beside the sidecars started before it, never beside the regular containers.
+    """
+    total = _sum(_wish(container, which) for container in spec.containers or ())
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.init_containers or ():
+        if is_sidecar(container):
+            sidecars = _sum([sidecars, _wish(container, which)])
+            step = sidecars
+        else:
+            step = _sum([sidecars, _wish(container, which)])
+        peak = _maximum(peak, step)
+    total = _maximum(_sum([total, sidecars]), peak)
+    if spec.resources is not None:
+        pod_level = parse_list(getattr(spec.resources, which))
+        total |= {name: amount for name, amount in pod_level.items() if _is_pod_level(name)}
+    if spec.overhead:
+        overhead = parse_list(spec.overhead)
+        if which == "limits":  # an unlimited resource stays unlimited
+            overhead = {name: amount for name, amount in overhead.items() if name in total}
+        total = _sum([total, overhead])
+    return total
+
+
+def _is_pod_level(name: str) -> bool:
+    return name in POD_LEVEL or name.startswith("hugepages-")
+
+
+def _wish(container: Container, which: Which) -> Amounts:
+    return parse_list(getattr(container.resources, which)) if container.resources else {}
+
+
+def parse_list(resources: Mapping[str, str] | None) -> Amounts:
+    """A resource list with its quantities parsed."""
+    return {name: parse(text) for name, text in (resources or {}).items()}
+
+
+def _compute_only(resources: Mapping[str, str] | None) -> Amounts:
+    """cpu and memory; zero counts as absent."""
+    return {
+        name: amount for name, amount in parse_list(resources).items() if name in COMPUTE and amount.nanos > 0
+    }
+
+
+def _sum(parts: Iterable[Amounts]) -> Amounts:
+    total: Amounts = {}
+    for part in parts:
+        for name, amount in part.items():
+            before = total.get(name)
+            total[name] = Amount(before.nanos + amount.nanos, before.format) if before else amount
+    return total
+
+
+def _maximum(left: Amounts, right: Amounts) -> Amounts:
+    names = left.keys() | right.keys()
+    none = Amount(-1)
+    return {
+        name: max(left.get(name, none), right.get(name, none), key=lambda amount: amount.nanos)
+        for name in sorted(names)
+    }
+
+
+def _nanos(amounts: Amounts) -> dict[str, int]:
+    return {name: amount.nanos for name, amount in amounts.items()}
+
+
+def _text(amounts: Amounts) -> dict[str, str]:
+    return {name: str(amount) for name, amount in sorted(amounts.items())}
