@@ -11,32 +11,31 @@ instance can therefore never hit the next one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from minikubelet.errors import MinikubeletError
 from minikubelet.runtime.cri import RuntimeService
 from minikubelet.v1 import Container, LifecycleHandler, Pod, PodStatus
 
 from .clock import Clock
+from .facts import NO_RESULTS, ContainerProbeResults, NodeFacts, ProbeOutcome, ProbeResults
 
-ProbeOutcome = Literal["success", "failure", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerProbeResults:
-    """The stored results of one container instance; None: nothing is stored (kubelet-behaviour 3.3 row 4)."""
-
-    liveness: ProbeOutcome | None = None
-    readiness: ProbeOutcome | None = None
-    startup: ProbeOutcome | None = None
-
-
-NO_RESULTS = ContainerProbeResults()
-
-# container id (64 hex digits, no scheme) → its results
-ProbeResults = Mapping[str, ContainerProbeResults]
+__all__ = [
+    "NO_RESULTS",
+    "Collaborators",
+    "ContainerProbeResults",
+    "HookError",
+    "HookRunner",
+    "HookTarget",
+    "NodeFacts",
+    "ProbeOutcome",
+    "ProbeResults",
+    "Prober",
+    "Publisher",
+    "Random",
+    "Recorder",
+]
 
 
 class Prober(Protocol):
@@ -118,14 +117,6 @@ class Random(Protocol):
     """`random.Random` or a test's; spreads requeues (14.2)."""
 
     def uniform(self, a: float, b: float) -> float: ...
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """What a status says about the node."""
-
-    name: str = ""
-    host_ips: tuple[str, ...] = ("127.0.0.1",)
 
 
 @dataclass(frozen=True, slots=True)
