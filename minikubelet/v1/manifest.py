@@ -185,7 +185,7 @@ def _children(value: Any) -> list[Any]:
 
 
 def _yaml_values(text: str, source: str) -> Iterator[tuple[Any, int]]:
-    events = yaml.parse(text, Loader=yaml.CSafeLoader)
+    events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
     try:
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -193,7 +193,7 @@ def _yaml_values(text: str, source: str) -> Iterator[tuple[Any, int]]:
                 first = next(events)
                 yield builder.value(first), first.start_mark.line + 1
     except yaml.MarkedYAMLError as error:
-        mark: Any = error.problem_mark or error.context_mark
+        mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark is not None else ""
         cause = f"yaml: {line}{error.problem or error.context}"
         raise ManifestError(f"error parsing {source}: error converting YAML to JSON: {cause}") from error

@@ -64,31 +64,32 @@ def pod_limits(pod: Pod) -> dict[str, str]:
 Amounts = dict[str, Amount]
 
 
-def _aggregate(spec: PodSpec, which: Which) -> Amounts:
-    """max(regular + sidecars, the largest init step), then pod-level values, then overhead.
+def aggregate_containers(spec: PodSpec, which: Which) -> Amounts:
+    """max(regular + sidecars, the largest init step): what the containers need together at any one time.
 
     An init container runs beside the sidecars started before it, never beside the regular containers.
     """
-    total = _sum(_wish(container, which) for container in spec.containers or ())
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.init_containers or ():
-        if is_sidecar(container):
-            sidecars = _sum([sidecars, _wish(container, which)])
-            step = sidecars
-        else:
-            step = _sum([sidecars, _wish(container, which)])
+        step = _sum([sidecars, _wish(container, which)])
         peak = _maximum(peak, step)
-    total = _maximum(_sum([total, sidecars]), peak)
+        if is_sidecar(container):
+            sidecars = step
+    regular = _sum(_wish(container, which) for container in spec.containers or ())
+    return _maximum(_sum([regular, sidecars]), peak)
+
+
+def _aggregate(spec: PodSpec, which: Which) -> Amounts:
+    """The containers' need, replaced by pod-level values where there are such, plus overhead."""
+    total = aggregate_containers(spec, which)
     if spec.resources is not None:
         pod_level = parse_list(getattr(spec.resources, which))
         total |= {name: amount for name, amount in pod_level.items() if _is_pod_level(name)}
-    if spec.overhead:
-        overhead = parse_list(spec.overhead)
-        if which == "limits":  # an unlimited resource stays unlimited
-            overhead = {name: amount for name, amount in overhead.items() if name in total}
-        total = _sum([total, overhead])
-    return total
+    overhead = parse_list(spec.overhead)
+    if which == "limits":  # an unlimited resource stays unlimited
+        overhead = {name: amount for name, amount in overhead.items() if name in total}
+    return _sum([total, overhead])
 
 
 def _is_pod_level(name: str) -> bool:
