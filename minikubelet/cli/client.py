@@ -13,12 +13,13 @@ import contextlib
 import json
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
-from minikubelet.cli.errors import AgentUnreachable, CliError, StatusError
+from minikubelet.cli.errors import AgentUnreachable, CliError, StatusError, TimedOut
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 JSON = "application/json"
@@ -36,6 +37,7 @@ class Response:
         self.stream = stream
         self.code = code
         self.headers = headers
+        self.deadline: float | None = None  # monotonic; a read that lasts longer raises TimedOut
 
     def __enter__(self) -> Response:
         return self
@@ -57,6 +59,8 @@ class Response:
             else:
                 while data := self.stream.read1(CHUNK):  # type: ignore[attr-defined]
                     yield data
+        except TimeoutError:
+            raise TimedOut("timed out waiting for the condition") from None
         except OSError as error:
             raise CliError(f"cannot read the agent's answer: {error.strerror or error}") from error
 
@@ -78,6 +82,7 @@ class Response:
 
     def _counted(self, left: int) -> Iterator[bytes]:
         while left:
+            self._keep_deadline()
             data = self.stream.read1(min(left, CHUNK))  # type: ignore[attr-defined]
             if not data:
                 raise CliError(
@@ -87,9 +92,18 @@ class Response:
             yield data
 
     def _chunked(self) -> Iterator[bytes]:
+        self._keep_deadline()
         while size := int(self.stream.readline().split(b";")[0] or b"0", 16):
             yield from self._counted(size)
             self.stream.readline()
+            self._keep_deadline()
+
+    def _keep_deadline(self) -> None:
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.sock.settimeout(left)
 
 
 class Client:
@@ -145,9 +159,12 @@ class Client:
             raise StatusError(_status(response))
         return response
 
-    def watch(self, path: str, query: Query, accept: str = JSON) -> Iterator[dict[str, Any]]:
-        """The events of a watch, until the agent ends it."""
+    def watch(
+        self, path: str, query: Query, accept: str = JSON, deadline: float | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The events of a watch, until the agent ends it; TimedOut at `deadline` (monotonic)."""
         with self.request("GET", path, {**query, "watch": "true"}, accept=accept) as response:
+            response.deadline = deadline
             for line in response.lines():
                 event: dict[str, Any] = json.loads(line)
                 if event["type"] == "ERROR":

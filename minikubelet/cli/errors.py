@@ -3,6 +3,7 @@
 CliError                  exit code 1   error: …
 ├─ UsageError             exit code 2   a wrong flag or argument
 ├─ AgentUnreachable       exit code 3   no agent behind the socket, with how to start one
+├─ TimedOut                exit code 1   a wait took longer than --timeout
 ├─ NodeNotFit             exit code 3   this machine lacks something
 ├─ StatusError            exit code 1   the agent refused: `Error from server (NotFound): pods "x" not found`
 └─ ManyErrors             exit code 1   several of the above, from several objects; all are printed
@@ -40,6 +41,10 @@ class NodeNotFit(CliError):
     """The machine cannot run pods; the message says what is missing."""
 
     exit_code = 3
+
+
+class TimedOut(CliError):
+    """The deadline of a wait has passed."""
 
 
 class Exit(Exception):

@@ -125,7 +125,7 @@ def pod_name(arg: str) -> str:
     if not slash:
         return arg
     if kind.lower() not in ("pod", "pods", "po"):
-        raise CliError(f"cannot attach to {arg}: selector for {kind} not implemented; name a pod")
+        raise CliError(f"cannot find a pod through {kind}: name the pod itself")
     return name
 
 

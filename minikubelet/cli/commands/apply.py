@@ -1,0 +1,151 @@
+"""`apply`: make the objects of a manifest be as it says, creating or changing them.
+
+Every document is a request of its own, as with kubectl: what one of them is refused for does not keep the
+others from being applied, and all refusals are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from minikubelet.cli import applying, printers, targets
+from minikubelet.cli.base import Session, command, files_option, output_option, say
+from minikubelet.cli.client import Client, warn
+from minikubelet.cli.errors import CliError, StatusError
+from minikubelet.cli.manifests import Manifested, objects_in
+
+MANAGER = "kubectl-client-side-apply"
+DRY = {"client": " (dry run)", "server": " (server dry run)"}
+
+
+@dataclass(frozen=True)
+class Options:
+    files: tuple[str, ...]
+    recursive: bool
+    dry_run: str
+    validate: str
+    output: str
+
+    def query(self, manager: str) -> dict[str, Any]:
+        return {
+            "fieldManager": manager,
+            "fieldValidation": VALIDATION[self.validate],
+            "dryRun": "All" if self.dry_run == "server" else None,
+        }
+
+
+VALIDATION = {"strict": "Strict", "true": "Strict", "warn": "Warn", "ignore": "Ignore", "false": "Ignore"}
+validate_option = click.option(
+    "--validate",
+    type=click.Choice(list(VALIDATION)),
+    default="strict",
+    show_default=True,
+    help="What to do about unknown fields.",
+)
+dry_run_option = click.option(
+    "--dry-run",
+    type=click.Choice(["none", "client", "server"]),
+    default="none",
+    help="server: check everything, change nothing.",
+)
+recursive_option = click.option("-R", "--recursive", is_flag=True, help="With -f DIR: below it as well.")
+
+
+@command(
+    "apply",
+    examples="""
+    # Create what is new, change what is different
+    minikubelet apply -f web.yaml
+    # Every manifest of a directory; from stdin
+    minikubelet apply -f examples/
+    cat web.yaml | minikubelet apply -f -
+    # Only check
+    minikubelet apply -f web.yaml --dry-run=server
+    """,
+)
+@files_option(required=True)
+@recursive_option
+@dry_run_option
+@validate_option
+@output_option("yaml, json, name, jsonpath=…")
+def apply_command(session: Session, **given: Any) -> None:
+    """Create or change objects from manifests."""
+    options = Options(**given)
+    printers.check_format(options.output)
+    items = objects_in(session, options.files, recursive=options.recursive)
+    if not items:
+        raise CliError("no objects passed to apply")
+    targets.each(items, lambda item: _apply_one(session.client, item, options))
+
+
+def _apply_one(client: Client, item: Manifested, options: Options) -> None:
+    result, verb = apply(client, item, options)
+    show(result, item, f"{verb}{DRY.get(options.dry_run, '')}", options.output)
+
+
+def apply(client: Client, item: Manifested, options: Options) -> tuple[dict[str, Any], str]:
+    """The object afterwards, and created, configured or unchanged."""
+    if not item.target.name:
+        raise CliError(_nameless(item))
+    wanted = applying.with_annotation(item.data)
+    query = options.query(MANAGER)
+    try:
+        current = client.get(item.target.path)
+    except StatusError as error:
+        if error.code != 404:
+            raise
+        return create(client, item, wanted, options, MANAGER), "created"
+    if applying.last_applied(current) is None:
+        warn(_missing_annotation(item))
+    patch = applying.patch(wanted, current)
+    if not patch:
+        return current, "unchanged"
+    if options.dry_run == "client":
+        return current, "configured"
+    try:
+        return client.patch(item.target.path, patch, query), "configured"
+    except StatusError as error:
+        raise StatusError(error.status, f'error when patching "{item.source}"') from error
+
+
+def create(
+    client: Client, item: Manifested, data: dict[str, Any], options: Options, manager: str
+) -> dict[str, Any]:
+    """POST one object; the object as the API made it."""
+    if options.dry_run == "client":
+        return data
+    path = item.target.resource.path(item.target.namespace)
+    try:
+        created: dict[str, Any] = client.post(path, data, options.query(manager))
+    except StatusError as error:
+        raise StatusError(error.status, f'error when creating "{item.source}"') from error
+    return created
+
+
+def show(result: dict[str, Any], item: Manifested, done: str, output: str) -> None:
+    """`pod/web created`, or the object in the format asked for."""
+    name = f"{item.target.resource.label}/{result['metadata'].get('name', item.target.name)}"
+    if not output:
+        say(f"{name} {done}")
+    elif output == "name":
+        say(name)
+    else:
+        printers.print_object(printers.hide_managed_fields(result), output)
+
+
+def _nameless(item: Manifested) -> str:
+    if item.data["metadata"].get("generateName"):
+        return f"from {item.data['metadata']['generateName']}: cannot use generate name with apply"
+    return f'error when retrieving current configuration from "{item.source}": resource name may not be empty'
+
+
+def _missing_annotation(item: Manifested) -> str:
+    return (
+        f"resource {item.target.resource.qualified}/{item.target.name} is missing the {applying.ANNOTATION} "
+        "annotation which is required by minikubelet apply. minikubelet apply should only be used on resources "
+        "created declaratively by either minikubelet create --save-config or minikubelet apply. "
+        "The missing annotation will be patched automatically."
+    )
