@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -126,7 +126,7 @@ def guest_environment(ours: dict[str, str]) -> dict[str, str]:
     """A clean environment: only what steers tests comes from the caller."""
     passed = {k: v for k, v in ours.items() if k in PASSED_ON or k.startswith(PASSED_ON_PREFIXES)}
     return (
-        {"LANG": "C.UTF-8", "MK_TIME_FACTOR": "4"}
+        {"LANG": "C.UTF-8", "MK_TEST_FACTOR": "4"}
         | passed
         | {"PATH": PATH, "HOME": "/root", "USER": "root", "MK_GUEST": "1"}
     )
@@ -178,7 +178,8 @@ def boot_and_wait(run_dir: Path, guest: Guest, memory_dir: Path | None, out: Sin
     os.close(err_write)
     copiers = [copier(out_read, out), copier(err_read, err)]
     try:
-        process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        with killed_with_us(process.pid, run_dir):
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
         return True
     except subprocess.TimeoutExpired:
         return False
@@ -188,11 +189,37 @@ def boot_and_wait(run_dir: Path, guest: Guest, memory_dir: Path | None, out: Sin
             thread.join()
 
 
+@contextlib.contextmanager
+def killed_with_us(session: int, run_dir: Path) -> Iterator[None]:
+    """Let nothing of the guest outlive us, even if we are killed with SIGKILL.
+
+    PR_SET_PDEATHSIG would end the kernel, but not the traced processes of its user space. So a small process
+    waits for the end of a pipe whose other end only we hold.
+    """
+    script = 'read -r _; kill -s KILL -- "-$1"; rm -rf "$2"'
+    with subprocess.Popen(
+        ["sh", "-c", script, "sh", str(session), str(run_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as keeper:
+        try:
+            yield
+        finally:
+            keeper.kill()
+
+
 def kernel_command_line(run_dir: Path, guest: Guest, out_fd: int, err_fd: int) -> list[str]:
     return [
-        # The guest must not outlive us, even if we are killed with SIGKILL.
-        *("setpriv", "--pdeathsig", "KILL", str(guest.kernel)),
-        *(f"mem={guest.memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
+        *(
+            str(guest.kernel),
+            f"mem={guest.memory}",
+            "root=/dev/root",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+        ),
         *(f"init={run_dir}/init", f"RUN={run_dir}", f"uml_dir={run_dir}/", "umid=u"),
         *("con=null", "con0=null,fd:1", f"con1=null,fd:{out_fd}", f"con2=null,fd:{err_fd}", "ssl=null"),
         *("panic=-1", "quiet", "loglevel=4"),

@@ -2,7 +2,7 @@
 
     python3 -P -m tests.guest.machine
 
-prints what is missing, one reason a line, and exits 1; prints nothing and exits 0 when the kernel will do.
+prints what is missing and exits 1; prints nothing and exits 0 when the kernel will do.
 Limits are what decides: a container's cpu, memory and process count need root and the three controllers in
 cgroup v2. On a hybrid machine they are held by version 1, and the cgroup2 mount, wherever it is, lacks them.
 """
@@ -42,5 +42,5 @@ def cgroup2_mount(mountinfo: str) -> Path | None:
 
 if __name__ == "__main__":
     reasons = missing()
-    print("\n".join(reasons), end="\n" if reasons else "")
+    print("; ".join(reasons), end="\n" if reasons else "")
     sys.exit(1 if reasons else 0)

@@ -12,6 +12,8 @@ mount -t proc proc /proc
 grep -qw overlay /proc/filesystems || insmod "/usr/lib/uml/modules/$(uname -r)/kernel/fs/overlayfs/overlay.ko"
 # fresh: directories that start empty; keep: those of ours that would vanish below them; share: the host's
 # own, writable
+keep='' fresh='' share='' modules=''
+# shellcheck source=/dev/null
 . "$RUN/plan"
 
 mount -t tmpfs -o size=75%,mode=755 memory /mnt
@@ -28,11 +30,11 @@ each_line() {
 kept_as() { echo "/mnt/keep/$(printf %s "$1" | md5sum | cut -c 1-16)"; }
 set_aside() {
     mkdir "$(kept_as "$1")"
-    mount --bind "$root$1" "$(kept_as "$1")"
+    mount -n --bind "$root$1" "$(kept_as "$1")"
 }
 bring_back() {
     mkdir -p "$root$1"
-    mount --move "$(kept_as "$1")" "$root$1"
+    mount -n --move "$(kept_as "$1")" "$root$1"
 }
 share() {
     mkdir -p "$root$1"

@@ -17,6 +17,7 @@ echo '+cpu +memory +pids +io' >/sys/fs/cgroup/cgroup.subtree_control
 # As systemd leaves it on a real node: mounts made in / are seen in namespaces made before, and many files may
 # be open.
 mount --make-rshared /
+# shellcheck disable=SC3045 # every /bin/sh of the systems we run on has it
 ulimit -Hn 524288
 
 stty -F /dev/tty1 raw -echo
