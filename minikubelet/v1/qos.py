@@ -12,7 +12,7 @@ from typing import Literal
 
 from minikubelet.v1.container import Container, ResourceRequirements
 from minikubelet.v1.pod import Pod, PodSpec
-from minikubelet.v1.quantity import Amount, parse
+from minikubelet.v1.quantity import Quantity, parse
 
 QoSClass = Literal["Guaranteed", "Burstable", "BestEffort"]
 Which = Literal["requests", "limits"]
@@ -22,6 +22,8 @@ BURSTABLE: QoSClass = "Burstable"
 BEST_EFFORT: QoSClass = "BestEffort"
 COMPUTE = ("cpu", "memory")
 POD_LEVEL = ("cpu", "memory")  # and hugepages-*
+
+Amounts = dict[str, Quantity]
 
 
 def is_sidecar(container: Container) -> bool:
@@ -59,9 +61,6 @@ def pod_limits(pod: Pod) -> dict[str, str]:
     """The sum of the limits there are, per resource, even where a container leaves one unlimited."""
     assert pod.spec is not None
     return _text(_aggregate(pod.spec, "limits"))
-
-
-Amounts = dict[str, Amount]
 
 
 def aggregate_containers(spec: PodSpec, which: Which) -> Amounts:
@@ -117,13 +116,13 @@ def _sum(parts: Iterable[Amounts]) -> Amounts:
     for part in parts:
         for name, amount in part.items():
             before = total.get(name)
-            total[name] = Amount(before.nanos + amount.nanos, before.format) if before else amount
+            total[name] = Quantity(before.nanos + amount.nanos, before.format) if before else amount
     return total
 
 
 def _maximum(left: Amounts, right: Amounts) -> Amounts:
     names = left.keys() | right.keys()
-    none = Amount(-1)
+    none = Quantity(-1)
     return {
         name: max(left.get(name, none), right.get(name, none), key=lambda amount: amount.nanos)
         for name in sorted(names)

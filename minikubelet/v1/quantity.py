@@ -55,11 +55,16 @@ class Format(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class Quantity:
     """A parsed quantity: whole nanos, and the format it came in."""
 
     nanos: int
     format: Format = Format.DECIMAL
+
+    @classmethod
+    def parse(cls, text: str) -> Quantity:
+        """The same as `parse(text)`."""
+        return parse(text)
 
     def __str__(self) -> str:
         """The canonical form: the largest suffix of the same format that leaves no fraction."""
@@ -73,22 +78,20 @@ class Amount:
         """Small or broken amounts are printed as decimals, whatever they were written as."""
         return self.nanos % NANO == 0 and abs(self.nanos) >= 1024 * NANO
 
-    @property
     def value(self) -> int:
         """In whole units, rounded away from zero: 100.5m bytes are 1 byte."""
         return _divide_up(self.nanos, NANO)
 
-    @property
     def milli_value(self) -> int:
         """In thousandths, rounded away from zero: 1.5 CPU are 1500."""
         return _divide_up(self.nanos, MILLI)
 
-    def rounded_to_milli(self) -> Amount:
+    def rounded_to_milli(self) -> Quantity:
         """What the API does to every entry of a resource list when it reads it."""
-        return Amount(self.milli_value * MILLI, self.format)
+        return Quantity(self.milli_value() * MILLI, self.format)
 
 
-def parse(text: str) -> Amount:
+def parse(text: str) -> Quantity:
     """The amount a text stands for; raises QuantityError."""
     if len(text) > MAX_LENGTH or not (shape := SHAPE.fullmatch(text)):
         raise QuantityError(FORMAT_WRONG)
@@ -104,7 +107,7 @@ def parse(text: str) -> Amount:
         nanos = min(nanos, MAX_BINARY)
         if nanos < NANO:
             written = Format.DECIMAL
-    return Amount(-nanos if sign == "-" else nanos, written)
+    return Quantity(-nanos if sign == "-" else nanos, written)
 
 
 def canonical(text: str) -> str:
@@ -114,12 +117,12 @@ def canonical(text: str) -> str:
 
 def value(text: str) -> int:
     """Whole units (bytes, pods), rounded up."""
-    return parse(text).value
+    return parse(text).value()
 
 
 def milli_value(text: str) -> int:
     """Thousandths (millicores), rounded up."""
-    return parse(text).milli_value
+    return parse(text).milli_value()
 
 
 def compare(left: str, right: str) -> int:
