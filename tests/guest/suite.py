@@ -136,7 +136,7 @@ def guest_jobs(paths: Sequence[str], options: Sequence[str]) -> list[Job]:
 def job(name: str, arguments: Sequence[str], guest: Sequence[str] = ()) -> Job:
     junit = RESULTS / f"{name}.xml"
     pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
-    pytest += ["-o", "faulthandler_timeout=300", f"--junitxml={junit}", *arguments]
+    pytest += ["--color=no", "--no-header", "-o", "faulthandler_timeout=300", f"--junitxml={junit}", *arguments]
     around = [str(CHECKOUT / "dev"), "guest", *guest, "--"] if guest else []
     return Job(name, [*around, *pytest], junit)
 
