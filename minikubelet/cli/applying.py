@@ -48,7 +48,7 @@ def last_applied(item: Object) -> Object | None:
 
 def with_annotation(manifest: Object) -> Object:
     """The manifest, carrying itself; byte for byte what kubectl writes, so that both tools can take turns."""
-    item = without_nulls(manifest)
+    item: Object = without_nulls(manifest)
     annotations = item["metadata"].setdefault("annotations", {})
     annotations.pop(ANNOTATION, None)
     text = json.dumps(item, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"

@@ -45,6 +45,38 @@ def layout(rows: Iterable[Sequence[str]]) -> list[str]:
     return Columns().lines(rows)
 
 
+def elastic(lines: Sequence[str], padding: int = 2) -> list[str]:
+    """Lines with tabs, aligned as Go's tabwriter does for `describe`.
+
+    A tab ends a cell; a column is a run of consecutive lines that all have a cell there, and is as wide as
+    its widest cell. The text behind a line's last tab belongs to no column.
+    """
+    cells = [line.split("\t") for line in lines]
+    widths: list[dict[int, int]] = [{} for _ in cells]
+    _align(cells, widths, 0, len(cells), 0, padding)
+    return [
+        "".join(text + " " * (width.get(at, 0) - display_width(text)) for at, text in enumerate(row))
+        for row, width in zip(cells, widths, strict=True)
+    ]
+
+
+def _align(
+    cells: list[list[str]], widths: list[dict[int, int]], start: int, end: int, column: int, padding: int
+) -> None:
+    """Set the widths of `column` and all to its right for the lines from start to end."""
+    at = start
+    while at < end:
+        block = at
+        while at < end and column < len(cells[at]) - 1:
+            at += 1
+        if at > block:
+            width = max(display_width(cells[line][column]) for line in range(block, at)) + padding
+            for line in range(block, at):
+                widths[line][column] = width
+            _align(cells, widths, block, at, column + 1, padding)
+        at += 1
+
+
 def cell(value: Any) -> str:
     """A table cell as one line of safe text."""
     if value is None:

@@ -139,7 +139,7 @@ def show(result: dict[str, Any], item: Manifested, done: str, output: str) -> No
 def _nameless(item: Manifested) -> str:
     if item.data["metadata"].get("generateName"):
         return f"from {item.data['metadata']['generateName']}: cannot use generate name with apply"
-    return f'error when retrieving current configuration from "{item.source}": resource name may not be empty'
+    return f'error when retrieving current configuration of "{item.source}": resource name may not be empty'
 
 
 def _missing_annotation(item: Manifested) -> str:

@@ -127,9 +127,9 @@ def _check(args: tuple[str, ...], options: Options) -> None:
 def _found(session: Session, args: tuple[str, ...], options: Options) -> list[Target]:
     client = session.client
     if options.files:
-        from minikubelet.cli import manifests
+        from minikubelet.cli.manifests import targets_in
 
-        return manifests.targets_in(session, options.files)
+        return targets_in(session, options.files)
     if not (options.selector or options.field_selector or options.every):
         return targets.named(client, session.namespace, args)
     if len(args) != 1 or "/" in args[0]:

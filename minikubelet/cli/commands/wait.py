@@ -73,9 +73,9 @@ def _targets(
     """Objects that are named may be missing only when that is what is waited for."""
     client = session.client
     if options["files"]:
-        from minikubelet.cli import manifests
+        from minikubelet.cli.manifests import targets_in
 
-        found = manifests.targets_in(session, options["files"])
+        found = targets_in(session, options["files"])
     elif options["selector"] or options["every"]:
         items = targets.select(
             client, session.namespace, args, selector=options["selector"], every=options["every"]

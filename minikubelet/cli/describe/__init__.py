@@ -1,0 +1,1 @@
+"""Objects told in full, in kubectl's layout: one module per kind, `writer` for what they share."""
