@@ -1,0 +1,306 @@
+"""The node: what the agent knows, and who works for it.
+
+One `PodWorker` for each pod bound to this node, one task that feeds them from the store, one that wakes them
+when something changed below. Read `start` as the inventory. The node decides nothing about a pod: binding is
+`scheduler`'s, everything else the worker's.
+
+    store ──watch pods──▶ bind (if nobody has) ──▶ worker.update(pod)
+    runtime ──events──▶ worker.wake()
+    worker ──publish(status)──▶ store          worker ──finished(pod)──▶ object removed, worker forgotten
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from minikubelet.agent import logs
+from minikubelet.agent.clock import Clock
+from minikubelet.agent.events import EventRecorder
+from minikubelet.agent.hooks import Hooks
+from minikubelet.agent.node_status import MachineFacts, node_object, node_status
+from minikubelet.agent.pod_worker import PodWorker
+from minikubelet.agent.ports import Collaborators, NodeFacts
+from minikubelet.agent.prober import ProbeContext, ProbeManager
+from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, wants_binding
+from minikubelet.errors import AlreadyExists, ApiError, BadRequest, Conflict, FieldError, NotFound
+from minikubelet.kubelet_config import KubeletConfiguration
+from minikubelet.runtime.cgroups import Cgroups
+from minikubelet.runtime.cri import ExecSession
+from minikubelet.runtime.images import ImageStore
+from minikubelet.runtime.resources import container_cgroup, pod_cgroup, qos_cgroups
+from minikubelet.runtime.service import Service
+from minikubelet.store import Store
+from minikubelet.v1 import Pod, PodStatus, from_dict, to_dict
+
+logger = logging.getLogger(__name__)
+
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+LEASE_SECONDS, LEASE_RENEWAL = 40, 10.0
+STATUS_REPORT = 300.0
+LOG_ROTATION = 10.0
+
+
+class Node:
+    """What the API calls (`api.backend.Backend`) and what publishes for the workers (`ports.Publisher`)."""
+
+    def __init__(
+        self,
+        facts: MachineFacts,
+        pod_cidr: str,
+        store: Store,
+        service: Service,
+        cgroups: Cgroups,
+        images: ImageStore,
+        configuration: KubeletConfiguration,
+    ) -> None:
+        self.store = store
+        self.node_name = facts.name
+        self._facts = facts
+        self._pod_cidr = pod_cidr
+        self._service = service
+        self._cgroups = cgroups
+        self._images = images
+        self._clock = Clock()
+        self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
+        self._tasks: list[asyncio.Task[None]] = []
+        self._random = random.Random()
+        self._recorder = EventRecorder(self._store_event, self._clock, facts.name)
+        self._prober = ProbeManager(
+            ProbeContext(service, self._recorder, self._clock, self._random, self._probe_changed)
+        )
+        self._with = Collaborators(
+            runtime=service,
+            prober=self._prober,
+            recorder=self._recorder,
+            hooks=Hooks(service, self._recorder),
+            publisher=self,
+            clock=self._clock,
+            random=self._random,
+            node=NodeFacts(facts.name, (facts.address,)),
+        )
+
+    # Life
+
+    async def start(self) -> None:
+        """1. objects of the node  2. cgroups  3. what already runs  4. the tasks that keep it going."""
+        self._register()
+        self._refresh_qos()
+        await self._service.start()
+        await self._remove_orphans()
+        for story in (self._feed_workers, self._wake_workers, self._heartbeat, self._rotate_logs):
+            self._spawn(story())
+
+    async def stop(self) -> None:
+        """End the tasks; the pods are left as they are."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for worker in self._workers.values():
+            await worker.stop()
+        await self._prober.close()
+
+    # The two stories: from the API to the workers, from the kernel to the workers
+
+    async def _feed_workers(self) -> None:
+        """Every pod the store has or gets: bind it if nobody has, tell its worker."""
+        pods, revision = self.store.list("pods")
+        for pod in pods:
+            self._pod_changed("ADDED", pod)
+        async for kind, pod, _ in self.store.watch("pods", since=revision):
+            self._pod_changed(kind, pod)
+
+    async def _wake_workers(self) -> None:
+        async for event in self._service.events():
+            worker = self._workers.get(event.uid)
+            if worker is not None:
+                worker.wake()
+
+    def _pod_changed(self, kind: str, pod: dict[str, Any]) -> None:
+        uid = pod["metadata"]["uid"]
+        if kind == "DELETED":
+            if uid in self._workers:
+                self._workers[uid].remove(from_dict(Pod, pod))
+        elif wants_binding(pod):
+            self._bind(pod)
+        elif pod["spec"].get("nodeName") == self.node_name:
+            self._update_worker(uid, from_dict(Pod, pod))
+
+    def _bind(self, pod: dict[str, Any]) -> None:
+        try:
+            self.store.update("pods", bound(pod, self.node_name, self._clock.now()))
+        except (Conflict, NotFound):
+            return  # it was changed or removed meanwhile: the watch brings the newer one
+        message = assigned_message(pod, self.node_name)
+        self._recorder.event_about(reference(pod), "Normal", "Scheduled", message, SCHEDULER)
+
+    def _update_worker(self, uid: str, pod: Pod) -> None:
+        worker = self._workers.get(uid)
+        if worker is None:
+            worker = self._workers[uid] = PodWorker(pod, self._with)
+            self._refresh_qos()
+        else:
+            worker.update(pod)
+
+    def _probe_changed(self, uid: str) -> None:
+        if uid in self._workers:
+            self._workers[uid].probe_changed()
+
+    # What workers report (`ports.Publisher`)
+
+    def publish(self, pod: Pod, status: PodStatus) -> None:
+        """Write, and by that tell: the store wakes whoever watches."""
+        metadata = pod.metadata
+        assert metadata is not None
+
+        def change(obj: dict[str, Any]) -> None:
+            if obj["metadata"]["uid"] == metadata.uid:
+                obj["status"] = to_dict(status)
+
+        try:
+            self.store.modify("pods", metadata.namespace or "", metadata.name or "", change)
+        except NotFound:
+            logger.debug("the pod %s was removed while it ran", metadata.name)
+
+    def finished(self, pod: Pod) -> None:
+        """Nothing of it is left on the node."""
+        metadata = pod.metadata
+        assert metadata is not None
+        self._workers.pop(metadata.uid or "", None)
+        self._refresh_qos()
+        if metadata.deletion_timestamp is None:
+            return
+        try:
+            self.store.delete("pods", metadata.namespace or "", metadata.name or "", uid=metadata.uid)
+        except (NotFound, Conflict):
+            logger.debug("the pod %s was removed by somebody else", metadata.name)
+
+    # What the API asks (`api.backend.Backend`)
+
+    def refuse(self, pod: Pod) -> list[FieldError]:
+        """Limits that this node cannot keep (DESIGN, rule 6)."""
+        errors = []
+        spec = pod.spec
+        for field, containers in (
+            ("containers", (spec and spec.containers) or ()),
+            ("initContainers", (spec and spec.init_containers) or ()),
+        ):
+            for index, container in enumerate(containers):
+                reason = self._cgroups.cannot_enforce(container_cgroup(pod, container, "", ""))
+                if reason:
+                    path = f"spec.{field}[{index}].resources.limits"
+                    errors.append(FieldError(path, "Forbidden", f"Forbidden: {reason}"))
+        return errors
+
+    async def exec(
+        self, namespace: str, name: str, container: str, command: list[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        uid, container_id = self._running(namespace, name, container)
+        return await self._service.exec(uid, container_id, command, stdin=stdin, tty=tty)
+
+    async def attach(
+        self, namespace: str, name: str, container: str, *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        uid, container_id = self._running(namespace, name, container)
+        return await self._service.attach(uid, container_id, stdin=stdin)
+
+    def logs(
+        self, pod: dict[str, Any], container: str, container_id: str, options: LogOptions
+    ) -> AsyncIterator[bytes]:
+        return logs.read(self._log_source(pod, container, container_id), options)
+
+    def _running(self, namespace: str, name: str, container: str) -> tuple[str, str]:
+        """(pod uid, container id) of a container that runs now."""
+        pod = from_dict(Pod, self.store.get("pods", namespace, name))
+        assert pod.metadata is not None
+        status = container_status(pod, container)
+        if status is None or status.state is None or status.state.running is None:
+            raise BadRequest(f'container not found ("{container}")')
+        return pod.metadata.uid or "", (status.container_id or "").partition("://")[2]
+
+    # Images
+
+    async def list_images(self) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self._images.list)
+
+    # Tasks
+
+    async def _heartbeat(self) -> None:
+        """The lease every 10 s, the status every 5 min (13.5), and the store's house-keeping."""
+        reported = self._clock.monotonic()
+        while True:
+            self._renew_lease()
+            if self._clock.monotonic() - reported >= STATUS_REPORT:
+                self._report_status()
+                reported = self._clock.monotonic()
+            self.store.maintain()
+            await asyncio.sleep(LEASE_RENEWAL)
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_ROTATION)
+            for uid in list(self._workers):
+                await self._service.rotate_logs(uid)
+
+    def _spawn(self, story: Coroutine[Any, Any, None]) -> None:
+        """A task of the node. One that ends with an error ends the agent: containers survive that."""
+        task = asyncio.get_running_loop().create_task(story, name=story.__qualname__)
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.critical("the task %s failed", task.get_name(), exc_info=task.exception())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    # Objects of the node
+
+    def _register(self) -> None:
+        """Namespaces, and the Node with its status; what is there already stays."""
+        for name in NAMESPACES:
+            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            namespace |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+            self._create_missing("namespaces", namespace)
+        self._create_missing("nodes", node_object(self._facts, self._pod_cidr))
+        self._report_status()
+
+    def _create_missing(self, resource: str, obj: dict[str, Any]) -> None:
+        try:
+            self.store.create(resource, obj)
+        except AlreadyExists:
+            logger.debug("%s %s is there already", resource, obj["metadata"]["name"])
+
+    def _report_status(self) -> None:
+        def change(node: dict[str, Any]) -> None:
+            node["status"] = node_status(self._facts, self._clock.now(), node.get("status"))
+
+        self.store.modify("nodes", "", self.node_name, change)
+
+    def _renew_lease(self) -> None:
+        stamp = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self.node_name, "namespace": "kube-node-lease"},
+            "spec": {"holderIdentity": self.node_name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": stamp},
+        }
+        try:
+            self.store.update("leases", lease)
+        except NotFound:
+            self.store.create("leases", lease)
+
+    def _refresh_qos(self) -> None:
+        """kubepods and its classes follow the sum of what their pods asked for (6.6)."""
+        active = [worker.pod for worker in self._workers.values()]
+        memory, milli_cpu = self._facts.memory, self._facts.cpus * 1000
+        self._cgroups.start(qos_cgroups(active, milli_cpu=milli_cpu, memory=memory))
+
+    async def _remove_orphans(self) -> None:
+        """Pods that run and that nobody wants any more: killed with a grace of 1 s (4.3)."""
+        wanted = {pod["metadata"]["uid"] for pod in self.store.list("pods")[0]}
+        for uid in await self._service.list_pods():
+            if uid not in wanted:
+                await self._service.remove_pod(uid)

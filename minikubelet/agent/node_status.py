@@ -1,0 +1,171 @@
+"""The Node object: what this machine is, and what of it pods may have (kubelet-behaviour 13.2–13.5).
+
+Facts are read once (`read_facts`); the object is a pure function of them, so that a test can look at any
+machine.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from minikubelet import __version__
+
+MAX_PODS = 110
+KUBERNETES_VERSION = "v1.36.2"
+HARD_EVICTION_MEMORY = 100 << 20  # memory.available
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """`memory` and `storage` in bytes; `controllers` of the cgroup2 mount."""
+
+    name: str
+    address: str
+    cpus: int
+    memory: int
+    storage: int
+    kernel: str
+    os_image: str
+    architecture: str
+    machine_id: str
+    system_uuid: str
+    boot_id: str
+    controllers: frozenset[str] = frozenset()
+
+    @property
+    def allocatable_memory(self) -> int:
+        return max(0, self.memory - HARD_EVICTION_MEMORY)
+
+
+def read_facts(name: str, address: str, state_dir: Path, controllers: frozenset[str]) -> MachineFacts:
+    return MachineFacts(
+        name=name,
+        address=address,
+        cpus=os.cpu_count() or 1,
+        memory=memory_total(),
+        storage=shutil.disk_usage(state_dir).total,
+        kernel=platform.release(),
+        os_image=_os_image(),
+        architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
+        machine_id=_line("/etc/machine-id"),
+        system_uuid=_line("/sys/class/dmi/id/product_uuid"),
+        boot_id=boot_id(),
+        controllers=controllers,
+    )
+
+
+def default_node_name() -> str:
+    """The host's name in lower case (13.4)."""
+    return socket.gethostname().lower()
+
+
+def boot_id() -> str:
+    return _line("/proc/sys/kernel/random/boot_id")
+
+
+def memory_total() -> int:
+    """MemTotal of proc(5), in bytes."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("cannot read MemTotal from /proc/meminfo")
+
+
+def node_object(facts: MachineFacts, pod_cidr: str) -> dict[str, Any]:
+    """The object as it is registered."""
+    labels = {
+        "beta.kubernetes.io/arch": facts.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": facts.architecture,
+        "kubernetes.io/hostname": facts.name,
+        "kubernetes.io/os": "linux",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": facts.name, "labels": labels},
+        "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]},
+    }
+
+
+def node_status(facts: MachineFacts, now: datetime, old: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`status` of the Node; transition times of conditions that did not change are kept from `old`."""
+    capacity = {
+        "cpu": str(facts.cpus),
+        "ephemeral-storage": f"{facts.storage // 1024}Ki",
+        "memory": f"{facts.memory // 1024}Ki",
+        "pods": str(MAX_PODS),
+    }
+    allocatable = capacity | {
+        "ephemeral-storage": str(facts.storage * 9 // 10),
+        "memory": f"{facts.allocatable_memory // 1024}Ki",
+    }
+    return {
+        "capacity": capacity,
+        "allocatable": allocatable,
+        "conditions": _conditions(now, old or {}),
+        "addresses": [
+            {"type": "InternalIP", "address": facts.address},
+            {"type": "Hostname", "address": facts.name},
+        ],
+        "nodeInfo": {
+            "machineID": facts.machine_id,
+            "systemUUID": facts.system_uuid,
+            "bootID": facts.boot_id,
+            "kernelVersion": facts.kernel,
+            "osImage": facts.os_image,
+            "containerRuntimeVersion": f"minikubelet://{__version__}",
+            "kubeletVersion": KUBERNETES_VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": facts.architecture,
+        },
+    }
+
+
+_CONDITIONS = (
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+)
+
+
+def _conditions(now: datetime, old: dict[str, Any]) -> list[dict[str, str]]:
+    before = {c["type"]: c for c in old.get("conditions", ())}
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    conditions = []
+    for kind, status, reason, message in _CONDITIONS:
+        known = before.get(kind, {})
+        since = known.get("lastTransitionTime", stamp) if known.get("status") == status else stamp
+        conditions.append(
+            {
+                "type": kind,
+                "status": status,
+                "lastHeartbeatTime": stamp,
+                "lastTransitionTime": since,
+                "reason": reason,
+                "message": message,
+            }
+        )
+    return conditions
+
+
+def _line(path: str) -> str:
+    """A one-line file of the kernel or the distribution; not every machine has each of them."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _os_image() -> str:
+    return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")

@@ -1,0 +1,158 @@
+"""The agent as a process: what is there, in the order it is started, and how it ends.
+
+The only module that knows all the others. Nothing is decided here; `_serve` is the inventory. On SIGTERM or
+SIGINT the agent lets go of everything and leaves the pods running: their shims look after them until the next
+agent comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack
+from typing import TextIO
+
+from minikubelet.agent.node import Node
+from minikubelet.agent.node_status import boot_id, default_node_name, read_facts
+from minikubelet.config import AgentOptions, Paths
+from minikubelet.errors import NodeNotFit
+from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
+from minikubelet.linux import cgroup
+from minikubelet.runtime import doctor
+from minikubelet.runtime.cgroups import Cgroups
+from minikubelet.runtime.images import ImageStore
+from minikubelet.runtime.network import Network
+from minikubelet.runtime.preparation import Preparation
+from minikubelet.runtime.service import Service
+from minikubelet.runtime.shim_client import ZygoteClient
+from minikubelet.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def run(options: AgentOptions) -> int:
+    """Until a signal. Raises NodeNotFit before anything was changed."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname).1s %(name)s: %(message)s", stream=sys.stderr)
+    os.umask(0o077)
+    paths = Paths.under(options.root)
+    configuration = read_configuration(options.config)
+    lacking = [check for check in doctor.checks() if check.required and not check.ok]
+    if lacking:
+        raise NodeNotFit("; ".join(f"{check.name}: {check.detail}; {check.remedy}" for check in lacking))
+    make_directories(paths)
+    with lock(paths):
+        return asyncio.run(_serve(options, paths, configuration))
+
+
+async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConfiguration) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    async with AsyncExitStack() as stack:
+        # 1. The zygote first: it is forked from a small process.
+        mount = cgroup.find_mount()
+        zygote = ZygoteClient()
+        await zygote.start()
+        stack.push_async_callback(zygote.close)
+
+        # 2. What the node is and has.
+        network = Network(options.bridge, options.pod_cidr, paths.run / "network")
+        await network.start()
+        stack.push_async_callback(network.stop, remove=options.remove_on_exit)
+        facts = read_facts(
+            options.node_name or default_node_name(),
+            node_address() or str(network.gateway),
+            paths.lib,
+            cgroup.controllers(mount),
+        )
+        cgroups = Cgroups(mount, facts.controllers)
+        stack.callback(cgroups.stop)
+
+        # 3. What it remembers.
+        store = Store(paths.store)
+        stack.callback(store.close)
+        images = ImageStore(paths.images, hidden=[paths.lib, paths.etc])
+
+        # 4. Who works: the runtime, the node, the API.
+        preparation = Preparation(paths, facts, store, images, network, configuration)
+        service = Service(paths, cgroups, zygote, preparation)
+        stack.push_async_callback(service.close)
+        node = Node(facts, options, store, service, cgroups, images, configuration)
+        await node.start()
+        stack.push_async_callback(node.stop)
+
+        from minikubelet.api import serve  # aiohttp: nothing above waits for its import
+
+        server = await serve(node, paths, options.listen)
+        stack.push_async_callback(server.close)
+
+        gc.collect()
+        gc.freeze()  # what is there now stays: no need to look at it again and again
+        print(ready_line(paths, server.https), flush=True)
+        notify("READY=1")
+        await stop.wait()
+        notify("STOPPING=1")
+    return 0
+
+
+def ready_line(paths: Paths, https: str | None) -> str:
+    return f"ready: unix={paths.socket} https={https or '-'} kubeconfig={paths.kubeconfig if https else '-'}"
+
+
+def make_directories(paths: Paths) -> None:
+    """0700 for everything but the logs, which others may collect."""
+    for path in (paths.run, paths.lib, paths.etc):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    for path in (paths.run / "pods", paths.lib / "pods", paths.lib / "containers", paths.images):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (paths.log_pods, paths.log_containers):
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+
+def lock(paths: Paths) -> TextIO:
+    """One agent for one root. The lock goes with the process, whatever ends it."""
+    path = paths.lib / "agent.lock"
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().split()[0:1]
+        file.close()
+        raise NodeNotFit(
+            f"cannot start: an agent already runs on {paths.lib} (process {''.join(holder) or 'unknown'}); "
+            "stop it first, or choose another --root"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()} {boot_id()}\n")
+    file.flush()
+    return file
+
+
+def notify(state: str) -> None:
+    """sd_notify(3): one datagram to NOTIFY_SOCKET, if systemd waits for it."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+        connection.connect("\0" + address[1:] if address.startswith("@") else address)
+        connection.sendall(state.encode())
+
+
+def node_address() -> str | None:
+    """The address from which this node would leave; nothing is sent (udp(7): connect only looks)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None  # no default route
+        return str(probe.getsockname()[0])

@@ -1,0 +1,96 @@
+"""The pod and container cgroups below the node's cgroup2 mount.
+
+Paths are relative to the mount (`kubepods/burstable/pod…`). A controller the node has not is not written to;
+whether a *limit* can be kept is asked before anything is made (`cannot_enforce`), so that none is ever
+dropped in silence (DESIGN, rule 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from pathlib import Path
+
+from minikubelet.linux import cgroup
+from minikubelet.runtime.resources import KUBEPODS, CgroupSettings
+
+CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb")
+REMOVE_TRIES, REMOVE_PAUSE = 100, 0.02  # a killed process leaves its cgroup a moment after it was reaped
+
+
+class Cgroups:
+    """`controllers`: those the mount offers; empty on a hybrid machine whose controllers cgroup v1 holds."""
+
+    def __init__(self, mount: Path, controllers: frozenset[str]) -> None:
+        self.mount = mount
+        self.controllers = controllers & set(CONTROLLERS)
+
+    def path(self, relative: str) -> str:
+        return str(self.mount / relative)
+
+    def start(self, settings: list[CgroupSettings]) -> None:
+        """kubepods and its QoS classes; the controllers are handed down to the pods."""
+        self._hand_down(self.mount)
+        for one in settings:
+            self.create(one)
+            self._hand_down(self.mount / one.path)
+
+    def stop(self) -> None:
+        """Remove the hierarchy if no pod is left in it."""
+        for relative in (f"{KUBEPODS}/burstable", f"{KUBEPODS}/besteffort", KUBEPODS):
+            try:
+                (self.mount / relative).rmdir()
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
+                    raise
+
+    def cannot_enforce(self, settings: CgroupSettings) -> str:
+        """Why the limits in `settings` would not hold here; empty when they would."""
+        missing = sorted(settings.needs - self.controllers)
+        if not missing:
+            return ""
+        return f"this node cannot enforce it: its cgroup2 has no {' and no '.join(missing)} controller"
+
+    def create(self, settings: CgroupSettings) -> None:
+        directory = self.mount / settings.path
+        directory.mkdir(mode=0o755, exist_ok=True)
+        for name, value in settings.files.items():
+            if name.split(".")[0] in self.controllers and (directory / name).exists():
+                cgroup.write(str(directory), name, value)
+
+    def create_pod(self, settings: CgroupSettings) -> None:
+        self.create(settings)
+        self._hand_down(self.mount / settings.path)
+
+    def children(self, relative: str) -> list[str]:
+        directory = self.mount / relative
+        return [path.name for path in directory.iterdir() if path.is_dir()] if directory.exists() else []
+
+    def kill(self, relative: str) -> None:
+        """Everything in it and below, at once."""
+        if (self.mount / relative).exists():
+            cgroup.kill(self.path(relative))
+
+    async def remove(self, relative: str) -> None:
+        """It and everything below; killed processes are waited for."""
+        for _ in range(REMOVE_TRIES):
+            try:
+                return cgroup.remove(self.path(relative))
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+            await asyncio.sleep(REMOVE_PAUSE)
+        raise OSError(errno.EBUSY, "cannot remove cgroup: processes in it do not end", self.path(relative))
+
+    def usage(self, relative: str) -> tuple[int, int]:
+        """(CPU nanoseconds, working set bytes) as cAdvisor counts them: usage less inactive file pages."""
+        path = self.path(relative)
+        cpu = cgroup.read_keyed(path, "cpu.stat").get("usage_usec", 0) * 1000
+        if "memory" not in self.controllers:
+            return cpu, 0
+        inactive = cgroup.read_keyed(path, "memory.stat").get("inactive_file", 0)
+        return cpu, max(0, int(cgroup.read(path, "memory.current")) - inactive)
+
+    def _hand_down(self, directory: Path) -> None:
+        """Enable every controller we use for the children of `directory`."""
+        cgroup.enable(str(directory), self.controllers)

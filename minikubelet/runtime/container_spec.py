@@ -1,0 +1,95 @@
+"""From a pod, a container and its image to the one message a shim needs to start it.
+
+Everything here is assembly: what the environment, the mounts and the user are was decided by `environment`,
+`volumes` and `hostfiles`. The defaults are containerd's: capabilities, masked and read-only paths. /proc,
+/dev, /sys and the like are not here: every container has them, the shim makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from minikubelet.shim.protocol import ContainerSpec, MountSpec, ProcessSpec, RootfsSpec
+from minikubelet.v1 import Container, Pod, SecurityContext
+
+DEFAULT_CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
+    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+)  # fmt: skip
+ALL_CAPABILITIES = "ALL"
+
+MASKED_PATHS = (
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)  # fmt: skip
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def pid_mode(pod: Pod) -> str:
+    """Whose PID namespace a container of this pod gets (9.9)."""
+    spec = pod.spec
+    if spec and spec.host_pid:
+        return "host"
+    return "pod" if spec and spec.share_process_namespace else "container"
+
+
+def capabilities(security: SecurityContext | None, every: Iterable[str]) -> list[str]:
+    """The default set, with `drop` taken out and `add` put in; `every` is what the kernel knows."""
+    asked = security.capabilities if security else None
+    drop = {_plain(name) for name in (asked.drop or ())} if asked else set()
+    add = [_plain(name) for name in (asked.add or ())] if asked else []
+    kept = [] if ALL_CAPABILITIES in drop else [name for name in DEFAULT_CAPABILITIES if name not in drop]
+    if ALL_CAPABILITIES in add:
+        kept, add = [name for name in every if name not in drop], []
+    return kept + [name for name in add if name not in kept]
+
+
+def no_new_privileges(security: SecurityContext | None) -> bool:
+    return bool(security and security.allow_privilege_escalation is False)
+
+
+def process(container: Container, *, argv: list[str], env: list[str], cwd: str, user: tuple[int, int,
+list[int]],             every_capability: Iterable[str]) -> ProcessSpec:  # fmt: skip
+    """`user` is (uid, gid, supplementary groups), already looked up."""
+    uid, gid, groups = user
+    return ProcessSpec(
+        argv=argv,
+        env=env,
+        cwd=cwd,
+        uid=uid,
+        gid=gid,
+        groups=groups,
+        capabilities=capabilities(container.security_context, every_capability),
+        no_new_privileges=no_new_privileges(container.security_context),
+        tty=bool(container.tty),
+        stdin=bool(container.stdin),
+    )
+
+
+def container_spec(pod: Pod, container: Container, *, container_id: str, attempt: int, cgroup: str, log_path:
+str,                    rootfs: RootfsSpec, process: ProcessSpec, mounts: list[MountSpec], masked:
+Iterable[str],                    oom_score_adj: int, labels: dict[str, str]) -> ContainerSpec:  # fmt: skip
+    security = container.security_context
+    rootfs.readonly = bool(security and security.read_only_root_filesystem)
+    return ContainerSpec(
+        id=container_id,
+        name=container.name or "",
+        attempt=attempt,
+        cgroup=cgroup,
+        rootfs=rootfs,
+        process=process,
+        mounts=mounts,
+        masked_paths=[*MASKED_PATHS, *masked],
+        readonly_paths=list(READONLY_PATHS),
+        log_path=log_path,
+        oom_score_adj=oom_score_adj,
+        pid_mode=pid_mode(pod),
+        stdin_once=bool(container.stdin_once),
+        labels=labels,
+    )
+
+
+def _plain(name: str) -> str:
+    """CAP_NET_ADMIN and NET_ADMIN are the same; the CRI writes the latter."""
+    return name.upper().removeprefix("CAP_")

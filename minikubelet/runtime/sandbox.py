@@ -1,0 +1,152 @@
+"""One pod sandbox as the agent knows it: the shim's record, and the line to the shim while it lives.
+
+The record is the truth about containers; it is the shim's, written to state.json before it is told. Here is a
+copy, kept current by the shim's answers and events. When the shim is gone, what the file says last is all
+there will ever be: what it calls running was killed with the pod's cgroup, so it is reported as the
+runtime's loss (exit code 255, reason Unknown, as containerd does).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from minikubelet.runtime.cri import ContainerStatus, SandboxStatus
+from minikubelet.runtime.shim_client import ShimClient
+from minikubelet.runtime.termination import termination_message
+from minikubelet.shim.protocol import STATE, ContainerRecord, SandboxRecord, load, plain
+
+# The labels of a container: what the agent must know again after a restart; the shim only carries them.
+IMAGE, IMAGE_ID, HASH = "image", "imageID", "hash"
+TERMINATION_FILE, TERMINATION_POLICY = "terminationMessageFile", "terminationMessagePolicy"
+STOP_SIGNAL = "stopSignal"
+
+LOST_EXIT_CODE = 255
+START_ERROR_PREFIX = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: error during container init: "
+)
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """`client` is None when the shim is gone; `lost_at` is then when that was seen."""
+
+    record: SandboxRecord
+    directory: Path
+    cgroup: str  # of the pod, below the cgroup2 mount
+    client: ShimClient | None = None
+    lost_at: float = 0.0
+    messages: dict[str, str] = field(default_factory=dict)  # container id → termination message, read once
+
+    @property
+    def uid(self) -> str:
+        return self.record.spec.uid
+
+    def status(self) -> SandboxStatus:
+        network = self.record.network
+        return SandboxStatus(
+            id=self.record.spec.sandbox_id,
+            attempt=self.record.spec.attempt,
+            ready=self.client is not None,
+            created_at=self.record.created_at,
+            ip=network.address if network and self.client else "",
+            host_network=self.record.spec.host_network,
+        )
+
+    def container_statuses(self) -> list[ContainerStatus]:
+        return [self._container_status(record) for record in self.record.containers]
+
+    def container(self, container_id: str) -> ContainerRecord | None:
+        return next((c for c in self.record.containers if c.id == container_id), None)
+
+    def remember(self, record: ContainerRecord) -> None:
+        """Put the newest record of a container in place of the old."""
+        others = [c for c in self.record.containers if c.id != record.id]
+        self.record.containers = [*others, record]
+
+    def forget(self, container_id: str) -> None:
+        self.record.containers = [c for c in self.record.containers if c.id != container_id]
+        self.messages.pop(container_id, None)
+
+    def lose_shim(self) -> None:
+        """The shim is gone, the pod's cgroup was killed: take what was written last, nothing runs any
+        more.
+        """
+        self.client = None
+        self.lost_at = time.time()
+        self.record = read_record(self.directory) or self.record
+        for container in self.record.containers:
+            if container.state != "stopped":
+                container.state = "stopped"
+                container.exit_code = LOST_EXIT_CODE
+                container.finished_at = self.lost_at
+                container.labels["lost"] = "true"
+
+    def write(self) -> None:
+        """Keep the record of a sandbox without a shim: nobody else writes it any more."""
+        temporary = self.directory / f"{STATE}.new"
+        temporary.write_text(json.dumps(plain(self.record)))
+        temporary.replace(self.directory / STATE)
+
+    def _container_status(self, record: ContainerRecord) -> ContainerStatus:
+        labels = record.labels
+        status = ContainerStatus(
+            id=record.id,
+            name=record.name,
+            attempt=record.attempt,
+            state={"stopped": "exited"}.get(record.state, record.state),
+            image=labels.get(IMAGE, ""),
+            image_id=labels.get(IMAGE_ID, ""),
+            created_at=record.created_at,
+            started_at=record.started_at,
+            log_path=record.log_path,
+            hash=labels.get(HASH, ""),
+            sandbox_id=self.record.spec.sandbox_id,
+        )
+        if record.state != "stopped":
+            return status
+        return replace(
+            status,
+            finished_at=record.finished_at,
+            exit_code=record.exit_code,
+            reason=exit_reason(record),
+            message=self._message(record),
+        )
+
+    def _message(self, record: ContainerRecord) -> str:
+        if record.id not in self.messages:
+            self.messages[record.id] = termination_message(
+                record.labels.get(TERMINATION_FILE, ""),
+                record.labels.get(TERMINATION_POLICY, "File"),
+                exit_code=record.exit_code,
+                log_path=record.log_path,
+                runtime_message=start_error(record),
+            )
+        return self.messages[record.id]
+
+
+def exit_reason(record: ContainerRecord) -> str:
+    """kubelet-behaviour 1.10."""
+    if record.error:
+        return "StartError"
+    if record.labels.get("lost"):
+        return "Unknown"
+    if record.oom_killed:
+        return "OOMKilled"
+    return "Error" if record.exit_code else "Completed"
+
+
+def start_error(record: ContainerRecord) -> str:
+    """Why it never ran, in containerd's words; empty when it did."""
+    return START_ERROR_PREFIX + record.error if record.error else ""
+
+
+def read_record(directory: Path) -> SandboxRecord | None:
+    """state.json, or None when the shim died before it wrote one."""
+    try:
+        return load(SandboxRecord, json.loads((directory / STATE).read_text()))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None

@@ -1,0 +1,401 @@
+"""The runtime: the verbs of the Container Runtime Interface, done on this kernel.
+
+It knows no policy: it makes, starts, stops and removes what it is told to, and undoes every step when a later
+one fails. What exists is in the shims' records (`sandbox.Sandbox`); what they do not know (a container
+prepared and not yet started) is forgotten with the agent, and its leavings are removed when the agent starts
+again.
+
+The story of a pod, as it is told here:
+  run_pod_sandbox    cgroup → shim (zygote) → address and link
+  create_container   image → environment, files, mounts → layers, cgroup → one ContainerSpec
+  start_container    one message; the answer comes when the process has exec'd
+  stop_container     one message; the answer comes when everything in its cgroup is dead
+  stop_pod_sandbox   kill what is left → link and address → shim
+  remove_pod         records, layers, cgroup, volumes, logs
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from minikubelet.config import Paths
+from minikubelet.errors import (
+    CreateContainerError,
+    CreatePodSandboxError,
+    RunContainerError,
+    RuntimeServiceError,
+    ShimError,
+    ShimUnavailable,
+)
+from minikubelet.runtime import log_files
+from minikubelet.runtime.cgroups import Cgroups
+from minikubelet.runtime.cri import (
+    ContainerStats,
+    ExecResult,
+    ExecSession,
+    ImageRef,
+    PodLifecycleEvent,
+    PodRuntimeStatus,
+)
+from minikubelet.runtime.preparation import Preparation
+from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, read_record
+from minikubelet.runtime.shim_client import ShimClient, ZygoteClient
+from minikubelet.shim import protocol
+from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, ProcessSpec, SandboxSpec
+from minikubelet.v1 import Container, Pod
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """`cri.RuntimeService` on the real kernel."""
+
+    def __init__(
+        self, paths: Paths, cgroups: Cgroups, zygote: ZygoteClient, preparation: Preparation
+    ) -> None:
+        self._paths = paths
+        self._cgroups = cgroups
+        self._zygote = zygote
+        self._prepare = preparation
+        self._network = preparation.network
+        self._sandboxes: dict[str, list[Sandbox]] = {}  # uid → newest first
+        self._created: dict[str, ContainerSpec] = {}  # prepared, not yet started
+        self._events: asyncio.Queue[PodLifecycleEvent] = asyncio.Queue()
+
+    # The pod
+
+    async def start(self) -> None:
+        """Find what an earlier agent left: adopt what lives, remember what died, remove what nobody knows."""
+        for directory in sorted(self._paths.run.glob("pods/*/*"), key=lambda path: int(path.name)):
+            await self._adopt(directory)
+        known = {
+            c.id for sandboxes in self._sandboxes.values() for s in sandboxes for c in s.record.containers
+        }
+        for directory in self._paths.lib.glob("containers/*"):
+            if directory.name not in known:
+                await _remove_tree(directory)
+        for uid, (newest, *_) in self._sandboxes.items():
+            for name in self._cgroups.children(newest.cgroup):
+                if name not in known:
+                    self._cgroups.kill(f"{newest.cgroup}/{name}")
+                    await self._cgroups.remove(f"{newest.cgroup}/{name}")
+            if newest.client is None:
+                await self._network.detach(uid)
+
+    async def close(self) -> None:
+        """Let go of the shims; they and their containers live on."""
+        for sandboxes in self._sandboxes.values():
+            for sandbox in sandboxes:
+                if sandbox.client is not None:
+                    await sandbox.client.close()
+
+    async def run_pod_sandbox(self, pod: Pod, attempt: int) -> Any:
+        settings = self._prepare.pod_cgroup(pod)
+        spec = self._prepare.sandbox(pod, attempt)
+        async with AsyncExitStack() as undo:
+            try:
+                self._cgroups.create_pod(settings)
+                undo.push_async_callback(self._cgroups.remove, settings.path)
+                sandbox = await self._spawn(spec, settings.path, undo)
+                if not spec.host_network:
+                    await self._connect_network(sandbox, undo)
+            except (OSError, ShimError) as error:
+                raise CreatePodSandboxError(str(error)) from error
+            undo.pop_all()
+        self._sandboxes.setdefault(spec.uid, []).insert(0, sandbox)
+        return sandbox.status()
+
+    async def stop_pod_sandbox(self, uid: str) -> None:
+        for sandbox in self._sandboxes.get(uid, ()):
+            if sandbox.client is None:
+                continue
+            for container in sandbox.record.containers:
+                if container.state != "stopped":
+                    await self.stop_container(uid, container.id, 0)
+            await self._network.detach(uid)
+            await self._shut_down(sandbox)
+
+    async def remove_pod_sandbox(self, uid: str) -> None:
+        await self.stop_pod_sandbox(uid)
+        await self._network.detach(uid)
+        for sandbox in self._sandboxes.pop(uid, ()):
+            for container in sandbox.record.containers:
+                await _remove_tree(self._paths.container(container.id))
+            await self._cgroups.remove(sandbox.cgroup)
+        await _remove_tree(self._paths.sandbox(uid))
+
+    async def remove_pod(self, uid: str) -> None:
+        await self.remove_pod_sandbox(uid)
+        await self._prepare.remove_pod(uid)
+        for directory in self._paths.log_pods.glob(f"*_{uid}"):
+            await _remove_tree(directory)
+        log_files.remove_dangling_links(self._paths.log_containers)
+
+    # Containers
+
+    async def ensure_image(self, pod: Pod, container: Container) -> ImageRef:
+        return await self._prepare.ensure_image(pod, container)
+
+    async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
+        sandbox = self._ready_sandbox(_uid(pod))
+        container_id = secrets.token_hex(32)
+        cgroup = self._prepare.container_cgroup(pod, container, container_id, sandbox.cgroup)
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(_remove_tree, self._paths.container(container_id))
+            try:
+                spec = await self._prepare.container(
+                    pod,
+                    container,
+                    container_id,
+                    attempt,
+                    image,
+                    sandbox.record,
+                    self._cgroups.path(cgroup.path),
+                )
+                self._cgroups.create(cgroup)
+            except OSError as error:
+                raise CreateContainerError(str(error)) from error
+            undo.pop_all()
+        self._created[container_id] = spec
+        return container_id
+
+    async def start_container(self, uid: str, container_id: str) -> None:
+        sandbox = self._ready_sandbox(uid)
+        spec = self._created.pop(container_id)
+        answer = await self._ask(sandbox, "start_container", **protocol.plain(spec))
+        record = protocol.load(ContainerRecord, answer)
+        sandbox.remember(record)
+        if record.error:
+            await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
+            raise RunContainerError(self._prepare.start_error(record))
+        log_files.link(self._paths.log_containers, sandbox.record.spec, record)
+        await self._prune(uid, record)
+
+    async def stop_container(self, uid: str, container_id: str, grace: float) -> None:
+        found = self._find(uid, container_id)
+        if found is None or found[1].state == "stopped" or found[0].client is None:
+            return
+        sandbox, container = found
+        number = signal.Signals[container.labels.get(STOP_SIGNAL, "SIGTERM")]
+        try:
+            answer = await self._ask(
+                sandbox, "stop_container", container_id=container_id, signal=int(number), grace=grace
+            )
+        except RuntimeServiceError:
+            if sandbox.client is None:
+                return  # the shim was lost meanwhile, and with it everything was killed
+            raise
+        await self._died(sandbox, protocol.load(ContainerRecord, answer))
+
+    async def remove_container(self, uid: str, container_id: str) -> None:
+        found = self._find(uid, container_id)
+        if found is None:
+            return
+        sandbox, container = found
+        if sandbox.client is not None:
+            await self._ask(sandbox, "remove_container", container_id=container_id)
+        sandbox.forget(container_id)
+        if sandbox.client is None:
+            sandbox.write()
+        await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
+        await _remove_tree(self._paths.container(container_id))
+        log_files.remove(Path(container.log_path))
+        self._prepare.remove_container(uid, container)
+
+    # Commands in containers
+
+    async def exec_sync(
+        self, uid: str, container_id: str, command: list[str], timeout: float | None, limit: int = 10240
+    ) -> ExecResult:
+        sandbox = self._running(uid, container_id)
+        answer = await self._ask(
+            sandbox,
+            "exec_sync",
+            container_id=container_id,
+            process=protocol.plain(ProcessSpec(argv=command, env=[])),
+            timeout=timeout,
+            limit=limit,
+        )
+        return ExecResult(answer["exit_code"], answer["output"].encode("latin-1"), answer["timed_out"])
+
+    async def exec(
+        self, uid: str, container_id: str, command: list[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        sandbox = self._running(uid, container_id)
+        process = protocol.plain(ProcessSpec(argv=command, env=[], stdin=stdin, tty=tty))
+        return await self._stream(sandbox, "exec", container_id=container_id, process=process)
+
+    async def attach(self, uid: str, container_id: str, *, stdin: bool) -> ExecSession:
+        sandbox = self._running(uid, container_id)
+        return await self._stream(sandbox, "attach", container_id=container_id, stdin=stdin)
+
+    # Looking
+
+    async def pod_status(self, uid: str) -> PodRuntimeStatus:
+        sandboxes = self._sandboxes.get(uid, ())
+        containers = [status for sandbox in sandboxes for status in sandbox.container_statuses()]
+        containers.sort(key=lambda status: (status.created_at, status.attempt), reverse=True)
+        return PodRuntimeStatus(uid, tuple(sandbox.status() for sandbox in sandboxes), tuple(containers))
+
+    async def list_pods(self) -> list[str]:
+        directories = {path.name for path in self._paths.lib.glob("pods/*")}
+        return sorted(directories | set(self._sandboxes))
+
+    async def stats(self, uid: str) -> list[ContainerStats]:
+        found = []
+        for sandbox in self._sandboxes.get(uid, ()):
+            for container in sandbox.record.containers:
+                if container.state == "running":
+                    usage = self._cgroups.usage(f"{sandbox.cgroup}/{container.id}")
+                    found.append(ContainerStats(container.id, container.name, *usage))
+        return found
+
+    async def rotate_logs(self, uid: str) -> None:
+        for sandbox in self._sandboxes.get(uid, ()):
+            for container in sandbox.record.containers:
+                if container.state == "running" and log_files.is_full(Path(container.log_path)):
+                    log_files.rotate(Path(container.log_path))
+                    await self._ask(sandbox, "reopen_log", container_id=container.id)
+
+    async def events(self) -> AsyncIterator[PodLifecycleEvent]:
+        while True:
+            yield await self._events.get()
+
+    # Below: shims
+
+    async def _spawn(self, spec: SandboxSpec, cgroup: str, undo: AsyncExitStack) -> Sandbox:
+        directory = Path(spec.directory)
+        directory.mkdir(mode=0o700, parents=True)
+        undo.push_async_callback(_remove_tree, directory)
+        await self._zygote.spawn(spec)
+        sandbox = await self._connect(directory, cgroup)
+        undo.push_async_callback(self._shut_down, sandbox)
+        return sandbox
+
+    async def _connect(self, directory: Path, cgroup: str) -> Sandbox:
+        client = await ShimClient.connect(directory)
+        sandbox = Sandbox(client.record, directory, cgroup, client)
+        client.on_event = lambda event: self._shim_event(sandbox, event)
+        client.on_lost = lambda: self._shim_lost(sandbox)
+        return sandbox
+
+    async def _connect_network(self, sandbox: Sandbox, undo: AsyncExitStack) -> None:
+        spec = sandbox.record.spec
+        undo.push_async_callback(self._network.detach, spec.uid)
+        network = await self._network.attach(spec.uid, sandbox.record.pid, spec.name, spec.namespace)
+        assert sandbox.client is not None
+        await sandbox.client.request("configure_network", **protocol.plain(network))
+        sandbox.record.network = network
+
+    async def _adopt(self, directory: Path) -> None:
+        record = read_record(directory)
+        if record is None:
+            await _remove_tree(directory)
+            return
+        cgroup = record.spec.labels["cgroup"]
+        try:
+            sandbox = await self._connect(directory, cgroup)
+            if sandbox.record.network is not None:
+                await self._network.adopt(sandbox.uid, sandbox.record.network.address)
+        except ShimUnavailable:
+            sandbox = Sandbox(record, directory, cgroup)
+            self._cgroups.kill(cgroup)
+            sandbox.lose_shim()
+        self._sandboxes.setdefault(sandbox.uid, []).insert(0, sandbox)
+
+    def _shim_event(self, sandbox: Sandbox, event: dict[str, Any]) -> None:
+        if event["event"] == "container_died":
+            record = protocol.load(ContainerRecord, event["container"])
+            sandbox.remember(record)
+            self._tell(sandbox.uid, "ContainerDied", record.id)
+
+    async def _died(self, sandbox: Sandbox, record: ContainerRecord) -> None:
+        sandbox.remember(record)
+        await self._cgroups.remove(f"{sandbox.cgroup}/{record.id}")
+
+    def _shim_lost(self, sandbox: Sandbox) -> None:
+        """A shim died on its own: nobody is left to look after what it ran."""
+        logger.warning("the shim of pod %s is gone; its containers are killed", sandbox.uid)
+        self._cgroups.kill(sandbox.cgroup)
+        sandbox.lose_shim()
+        self._tell(sandbox.uid, "SandboxDied")
+
+    async def _shut_down(self, sandbox: Sandbox) -> None:
+        client, sandbox.client = sandbox.client, None
+        if client is not None:
+            client.on_lost = lambda: None
+            await client.shutdown()
+
+    def _tell(self, uid: str, kind: str, container_id: str = "") -> None:
+        self._events.put_nowait(PodLifecycleEvent(uid, kind, container_id))
+
+    async def _ask(self, sandbox: Sandbox, operation: str, **arguments: Any) -> dict[str, Any]:
+        return await self._mapped(lambda client: client.request(operation, **arguments), sandbox)
+
+    async def _stream(self, sandbox: Sandbox, operation: str, **arguments: Any) -> ExecSession:
+        return await self._mapped(lambda client: client.stream(operation, **arguments), sandbox)
+
+    async def _mapped(self, call: Callable[[ShimClient], Awaitable[Any]], sandbox: Sandbox) -> Any:
+        """The one place where a shim's errors become the runtime's."""
+        if sandbox.client is None:
+            raise RunContainerError(f"the sandbox of pod {sandbox.uid} is gone")
+        try:
+            return await call(sandbox.client)
+        except ShimError as error:
+            raise RunContainerError(str(error)) from error
+
+    # Below: records
+
+    def _ready_sandbox(self, uid: str) -> Sandbox:
+        for sandbox in self._sandboxes.get(uid, ()):
+            if sandbox.client is not None:
+                return sandbox
+        raise CreateContainerError(f"pod {uid} has no ready sandbox")
+
+    def _find(self, uid: str, container_id: str) -> tuple[Sandbox, ContainerRecord] | None:
+        for sandbox in self._sandboxes.get(uid, ()):
+            record = sandbox.container(container_id)
+            if record is not None:
+                return sandbox, record
+        return None
+
+    def _running(self, uid: str, container_id: str) -> Sandbox:
+        found = self._find(uid, container_id)
+        if found is None or found[1].state != "running":
+            raise RunContainerError(f"container {container_id} is not running")
+        return found[0]
+
+    async def _prune(self, uid: str, newest: ContainerRecord) -> None:
+        """Keep one dead instance of a container beside the newest (14.3), and no empty dead sandbox."""
+        older = [
+            c
+            for sandbox in self._sandboxes[uid]
+            for c in sandbox.record.containers
+            if c.name == newest.name and c.id != newest.id and c.state == "stopped"
+        ]
+        older.sort(key=lambda record: record.created_at, reverse=True)
+        for record in older[1:]:
+            await self.remove_container(uid, record.id)
+        for sandbox in self._sandboxes[uid][1:]:
+            if sandbox.client is None and not sandbox.record.containers:
+                self._sandboxes[uid].remove(sandbox)
+                await _remove_tree(sandbox.directory)
+
+
+async def _remove_tree(path: Path) -> None:
+    """Of any size, and maybe gone already."""
+    if path.exists():
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=False)
+
+
+def _uid(pod: Pod) -> str:
+    assert pod.metadata is not None
+    return pod.metadata.uid or ""

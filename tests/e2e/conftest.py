@@ -1,0 +1,168 @@
+"""A real agent on a root of its own, driven as people drive it: by the command line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FACTOR = float(os.environ.get("MK_TEST_FACTOR", "1"))  # a slow kernel's factor for every limit
+_numbers = itertools.count(1)
+
+Check = Callable[[], Any]
+
+
+def until(check: Check, limit: float = 30, what: str = "") -> Any:
+    """What `check` returns as soon as it is true; fails after `limit` × FACTOR seconds."""
+    deadline = time.monotonic() + limit * FACTOR
+    while True:
+        answer = check()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            pytest.fail(f"still not so after {limit * FACTOR:.0f} s: {what or check}: {answer!r}")
+        time.sleep(0.1)
+
+
+class Agent:
+    """One `minikubelet agent` process and the commands against it."""
+
+    def __init__(self, root: Path, number: int) -> None:
+        self.root = root
+        self.bridge = f"mke{number}"
+        self.cidr = f"10.244.{100 + number % 100}.0/24"
+        self.process: subprocess.Popen[str] | None = None
+        self.ready_line = ""
+
+    def start(self, *options: str) -> None:
+        arguments = [
+            sys.executable, "-m", "minikubelet", "--root", str(self.root), "agent", "--bridge", self.bridge,
+            "--pod-cidr", self.cidr, "--node-name", "node1", *options,
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=(self.root / "agent.log").open("a"), text=True
+        )
+        assert self.process.stdout is not None
+        self.ready_line = self.process.stdout.readline()
+        if not self.ready_line.startswith("ready: "):
+            pytest.fail(f"the agent did not become ready: {self.ready_line!r}\n{self.log()}")
+
+    def log(self) -> str:
+        return (self.root / "agent.log").read_text()
+
+    def stop(self, sign: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(sign)
+        code = self.process.wait(30 * FACTOR)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process = None
+        return code
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True, limit: float = 60) -> str:
+        """stdout of one command."""
+        done = self.call(*arguments, stdin=stdin, limit=limit)
+        if check and done.returncode:
+            said = f"exit {done.returncode}\n{done.stderr}\n{self.log()}"
+            pytest.fail(f"minikubelet {' '.join(arguments)}: {said}")
+        return done.stdout
+
+    def call(
+        self, *arguments: str, stdin: str | None = None, limit: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "minikubelet", "--root", str(self.root), *arguments],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=limit * FACTOR,
+        )
+
+    def apply(self, manifest: dict[str, Any] | str) -> str:
+        text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+        return self.run("apply", "-f", "-", stdin=text)
+
+    def pod(self, name: str) -> dict[str, Any]:
+        """The object, or {} when it is not there."""
+        done = self.call("get", "pod", name, "-o", "json")
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def phase(self, name: str) -> str:
+        return str(self.pod(name).get("status", {}).get("phase", ""))
+
+    def container(self, name: str, container: str = "main") -> dict[str, Any]:
+        """The container's status."""
+        status = self.pod(name).get("status", {})
+        every = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
+        return next((c for c in every if c["name"] == container), {})
+
+    def wait_running(self, name: str) -> dict[str, Any]:
+        until(lambda: self.phase(name) == "Running", what=f"pod {name} Running")
+        return self.pod(name)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        listed = json.loads(self.run("get", "events", "-o", "json"))["items"]
+        return [event for event in listed if event["involvedObject"]["name"] == name]
+
+    def delete_everything(self) -> None:
+        self.run("delete", "pods", "--all", "--grace-period=1")
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """A running agent for the tests of one file; whatever pods they leave are deleted at the end."""
+    started = make_agent(tmp_path_factory.mktemp("mk"))
+    started.start()
+    yield started
+    if started.process is None:
+        started.start()
+    started.delete_everything()
+    assert started.stop() == 0
+    remove_network(started)
+
+
+@pytest.fixture
+def fresh_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """An agent that a test starts, kills and starts again by itself."""
+    made = make_agent(tmp_path_factory.mktemp("mk"))
+    yield made
+    if made.process is None:
+        made.start()
+    made.delete_everything()
+    assert made.stop() == 0
+    remove_network(made)
+
+
+def make_agent(root: Path) -> Agent:
+    return Agent(root, next(_numbers) + os.getpid() % 50)
+
+
+def remove_network(agent: Agent) -> None:
+    """An agent leaves its bridge for the next one; a test does not."""
+    for command in (
+        ["ip", "link", "delete", agent.bridge],
+        ["nft", "delete", "table", "ip", f"minikubelet-{agent.bridge}"],
+    ):
+        subprocess.run(command, check=False, capture_output=True)
+
+
+def simple_pod(name: str, *command: str, **spec: Any) -> dict[str, Any]:
+    """A manifest of one container `main` on the node's own root file system."""
+    container = {"name": "main", "image": "localhost/host", "command": list(command)}
+    container |= spec.pop("container", {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], **spec},
+    }

@@ -1,0 +1,55 @@
+"""After two hundred pods the node is as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.leaks import no_leaks
+
+from .conftest import make_agent, remove_network, simple_pod, until
+
+BATCH = 20
+ROUNDS = 10
+
+
+def test_two_hundred_pods_leave_nothing_behind(tmp_path: Path) -> None:
+    agent = make_agent(tmp_path)
+    with no_leaks():
+        agent.start()
+        assert agent.process is not None
+        agent.apply(simple_pod("first", "true", restartPolicy="Never"))
+        until(lambda: agent.phase("first") == "Succeeded", what="first")
+        agent.run("delete", "pod", "first")
+        descriptors = len(list(Path(f"/proc/{agent.process.pid}/fd").iterdir()))
+        for _ in range(ROUNDS):
+            pods = [simple_pod(f"pod-{number}", "sleep", "infinity") for number in range(BATCH)]
+            agent.apply("\n---\n".join(json.dumps(pod) for pod in pods))
+            until(
+                lambda: agent.run("get", "pods", "--no-headers").count(" Running ") == BATCH,
+                limit=120,
+                what="a batch running",
+            )
+            agent.run("delete", "pods", "--all", "--grace-period=1", limit=120)
+        uids = agent.root / "run/pods"
+        until(lambda: not list(uids.iterdir()), what="sandbox directories gone")
+        assert not list((agent.root / "lib/pods").iterdir())
+        assert not list((agent.root / "lib/containers").iterdir())
+        assert not list((agent.root / "log/pods").iterdir())
+        assert len(list(Path(f"/proc/{agent.process.pid}/fd").iterdir())) <= descriptors + 2
+        assert agent.stop() == 0
+        remove_network(agent)
+
+
+def test_play_cleans_up_everything_it_made() -> None:
+    once = Path(__file__).parents[2] / "examples/05-restart-never.yaml"
+    with no_leaks():
+        done = subprocess.run(
+            [sys.executable, "-m", "minikubelet", "play", str(once)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,81 @@
+"""Limits hold: memory kills, CPU is what was asked for, numbers in the files are the kubelet's."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Agent, simple_pod, until
+
+BURN = "import os\nif os.fork(): pass\nwhile True: pass"
+
+
+def cgroup_of(agent: Agent, name: str, container: str = "main") -> Path:
+    pod = agent.pod(name)
+    qos = {"Guaranteed": "", "Burstable": "burstable/", "BestEffort": "besteffort/"}[
+        pod["status"]["qosClass"]
+    ]
+    identity = agent.container(name, container)["containerID"].removeprefix("minikubelet://")
+    return Path(f"/sys/fs/cgroup/kubepods/{qos}pod{pod['metadata']['uid']}/{identity}")
+
+
+def usage_usec(cgroup: Path) -> int:
+    return int((cgroup / "cpu.stat").read_text().split("usage_usec")[1].split()[0])
+
+
+def test_a_container_beyond_its_memory_limit_is_oomkilled(agent: Agent) -> None:
+    limits = {"resources": {"limits": {"memory": "32Mi"}}}
+    agent.apply(simple_pod("eater", "tail", "/dev/zero", container=limits, restartPolicy="Never"))
+    until(lambda: agent.phase("eater") == "Failed", what="eater Failed")
+    ended = agent.container("eater")["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
+    agent.run("delete", "pod", "eater")
+
+
+@pytest.mark.parametrize("milli", [100, 200, 500])
+def test_a_burner_gets_its_millicores(agent: Agent, milli: int) -> None:
+    name = f"burner-{milli}"
+    limits = {"resources": {"limits": {"cpu": f"{milli}m"}}}
+    agent.apply(simple_pod(name, "python3", "-c", BURN, container=limits))
+    agent.wait_running(name)
+    cgroup = cgroup_of(agent, name)
+    until(lambda: usage_usec(cgroup) > 300_000, what="it burns")
+    begin, used = time.monotonic(), usage_usec(cgroup)
+    until(lambda: usage_usec(cgroup) - used > milli * 4000, limit=60, what="four seconds' worth of CPU")
+    share = (usage_usec(cgroup) - used) / ((time.monotonic() - begin) * 1e6)
+    agent.run("delete", "pod", name)
+    assert share == pytest.approx(milli / 1000, rel=0.05)
+
+
+def test_cgroup_files_are_written_as_the_kubelet_and_runc_write_them(agent: Agent) -> None:
+    resources = {"requests": {"cpu": "250m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    agent.apply(simple_pod("sized", "sleep", "infinity", container={"resources": resources}))
+    agent.wait_running("sized")
+    cgroup = cgroup_of(agent, "sized")
+    expected = {
+        "cpu.weight": "35",
+        "cpu.max": "50000 100000",
+        "memory.max": str(64 << 20),
+        "memory.oom.group": "1",
+        "pids.max": "max",
+    }
+    assert {name: (cgroup / name).read_text().strip() for name in expected} == expected
+    pod = {"cpu.weight": "10", "cpu.max": "50000 100000", "memory.max": str(64 << 20)}
+    assert {name: (cgroup.parent / name).read_text().strip() for name in pod} == pod
+    pid = int((cgroup / "cgroup.procs").read_text().split()[0])
+    total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == 1000 - 1000 * (16 << 20) // total
+    agent.run("delete", "pod", "sized")
+
+
+def test_a_best_effort_pod_is_killed_first(agent: Agent) -> None:
+    agent.apply(simple_pod("cheap", "sleep", "infinity"))
+    agent.wait_running("cheap")
+    cgroup = cgroup_of(agent, "cheap")
+    pid = int((cgroup / "cgroup.procs").read_text().split()[0])
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
+    assert (cgroup / "cpu.weight").read_text().strip() == "1"
+    assert (cgroup / "memory.max").read_text().strip() == "max"
+    agent.run("delete", "pod", "cheap")
