@@ -76,6 +76,10 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, interrupted)
     began = time.monotonic()
     rounds = plan(paths, options, machine.missing())
+    if any(job.name != "unit" and job.name != "kernel" for jobs in rounds for job in jobs):
+        subprocess.run(
+            [CHECKOUT / "dev", "guest", "--prepare"], check=True
+        )  # once, not in each of two guests
     ended: list[tuple[Job, int]] = []
     for jobs in rounds:
         ended += run_side_by_side(jobs, prefixed=sum(map(len, rounds)) > 1)
@@ -102,24 +106,25 @@ def folder(path: str) -> str:
 def plan(paths: Sequence[str], options: Sequence[str], missing: Sequence[str]) -> list[list[Job]]:
     """Which pytests to run: rounds one after another, the jobs of a round side by side."""
 
+    everything = not paths or "" in map(folder, paths)
+
     def chosen(folders: Iterable[str]) -> list[str]:
-        if not paths or "" in map(folder, paths):
+        if everything:
             return [f"tests/{name}" for name in folders if (CHECKOUT / "tests" / name).is_dir()]
         return [path for path in paths if folder(path) in folders]
 
     unit, kernel, boot = chosen(UNIT), chosen(KERNEL), chosen(BOOT)
+    if everything and not missing:
+        boot = []  # this machine has no use for the guest
     rounds = [[job("unit", [*options, *unit])]] if unit else []
     if kernel and not missing:
         say("this machine's kernel will do: all tests run on it")
         rounds.append([job("kernel", ["-v", *options, *kernel])])
-        boot = boot if paths else []
     elif kernel:
         say(f"kernel tests run in the guest: {'; '.join(missing)}")
         rounds.append(guest_jobs(kernel, options))
     if boot:
-        rounds.insert(1 if unit else 0, [job("guest", [*options, *boot])])
-    if missing and (kernel or boot):
-        subprocess.run([CHECKOUT / "dev", "guest", "--prepare"], check=True)
+        rounds.insert(1 if unit else 0, [job("boot", [*options, *boot])])
     return rounds
 
 
@@ -136,7 +141,14 @@ def guest_jobs(paths: Sequence[str], options: Sequence[str]) -> list[Job]:
 def job(name: str, arguments: Sequence[str], guest: Sequence[str] = ()) -> Job:
     junit = RESULTS / f"{name}.xml"
     pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
-    pytest += ["--color=no", "--no-header", "-o", "faulthandler_timeout=300", f"--junitxml={junit}", *arguments]
+    pytest += [
+        "--color=no",
+        "--no-header",
+        "-o",
+        "faulthandler_timeout=300",
+        f"--junitxml={junit}",
+        *arguments,
+    ]
     around = [str(CHECKOUT / "dev"), "guest", *guest, "--"] if guest else []
     return Job(name, [*around, *pytest], junit)
 
