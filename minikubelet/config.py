@@ -73,6 +73,7 @@ class AgentOptions:
     node_name: str | None = None  # None: the host name in lower case
     manifests: Path | None = None  # static pods
     config: Path | None = None  # a KubeletConfiguration
+    remove_on_exit: bool = False  # take bridge and nftables table away at the end (`play`)
 
     @property
     def paths(self) -> Paths:

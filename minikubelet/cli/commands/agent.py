@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from minikubelet.cli.base import Session, command
-from minikubelet.cli.errors import NodeNotFit
+from minikubelet.cli.errors import CliError, NodeNotFit
 from minikubelet.config import AgentOptions
 
 
@@ -38,6 +38,7 @@ from minikubelet.config import AgentOptions
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="A KubeletConfiguration (YAML or JSON)."
 )
+@click.option("--remove-on-exit", is_flag=True, help="Take bridge and nftables table away at the end.")
 def agent_command(
     session: Session,
     bridge: str,
@@ -46,6 +47,7 @@ def agent_command(
     node_name: str | None,
     manifests: Path | None,
     config: Path | None,
+    remove_on_exit: bool,
 ) -> int:
     """Run the node agent in the foreground.
 
@@ -53,7 +55,7 @@ def agent_command(
     the pods running; the next start finds them.
     """
     from minikubelet import errors
-    from minikubelet.agent.main import run
+    from minikubelet.daemon import run
 
     default = "127.0.0.1:0" if session.root else "127.0.0.1:6443"
     options = AgentOptions(
@@ -64,8 +66,11 @@ def agent_command(
         node_name=node_name,
         manifests=manifests,
         config=config,
+        remove_on_exit=remove_on_exit,
     )
     try:
-        return run(options) or 0
+        return run(options)
     except errors.NodeNotFit as error:
         raise NodeNotFit(str(error)) from error
+    except errors.MinikubeletError as error:
+        raise CliError(str(error)) from error

@@ -139,13 +139,12 @@ def show(result: dict[str, Any], item: Manifested, done: str, output: str) -> No
 def _nameless(item: Manifested) -> str:
     if item.data["metadata"].get("generateName"):
         return f"from {item.data['metadata']['generateName']}: cannot use generate name with apply"
-    return f'error when retrieving current configuration of "{item.source}": resource name may not be empty'
+    return f'cannot apply an object of "{item.source}": resource name may not be empty'
 
 
 def _missing_annotation(item: Manifested) -> str:
     return (
         f"resource {item.target.resource.qualified}/{item.target.name} is missing the {applying.ANNOTATION} "
-        "annotation which is required by minikubelet apply. minikubelet apply should only be used on resources "
-        "created declaratively by either minikubelet create --save-config or minikubelet apply. "
-        "The missing annotation will be patched automatically."
+        "annotation which is required by apply. apply should only be used on resources created declaratively "
+        "by either create --save-config or apply. The missing annotation will be patched automatically."
     )

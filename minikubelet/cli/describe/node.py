@@ -139,12 +139,12 @@ def _sums(pod: dict[str, Any]) -> Sums:
     for field, amounts in sums.items():
         for container in [*spec.get("containers", ()), *always]:
             for name, text in _amounts(container, field):
-                amounts[name] = amounts.get(name, 0) + float(quantity(text))
+                amounts[name] = amounts.get(name, 0) + _amount(text)
         for container in once:
             for name, text in _amounts(container, field):
-                amounts[name] = max(amounts.get(name, 0), float(quantity(text)))
+                amounts[name] = max(amounts.get(name, 0), _amount(text))
         for name, text in (spec.get("overhead") or {}).items():
-            amounts[name] = amounts.get(name, 0) + float(quantity(text))
+            amounts[name] = amounts.get(name, 0) + _amount(text)
     return sums
 
 
@@ -152,9 +152,13 @@ def _amounts(container: dict[str, Any], field: str) -> list[tuple[str, str]]:
     return list(((container.get("resources") or {}).get(field) or {}).items())
 
 
+def _amount(text: str) -> float:
+    return quantity(text).nanos / 1e9
+
+
 def _share(amount: float, name: str, allocatable: dict[str, str]) -> str:
     """`100m (5%)`, `64Mi (1%)`."""
-    whole = float(quantity(allocatable[name])) if name in allocatable else 0.0
+    whole = _amount(allocatable[name]) if name in allocatable else 0.0
     percent = int(amount / whole * 100) if whole else 0
     return f"{format_amount(amount, name)} ({percent}%)"
 
