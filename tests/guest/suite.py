@@ -76,10 +76,9 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, interrupted)
     began = time.monotonic()
     rounds = plan(paths, options, machine.missing())
-    if any(job.name != "unit" and job.name != "kernel" for jobs in rounds for job in jobs):
-        subprocess.run(
-            [CHECKOUT / "dev", "guest", "--prepare"], check=True
-        )  # once, not in each of two guests
+    if {"boot", "guest", "guest1"} & {job.name for jobs in rounds for job in jobs}:
+        # Once and here, not by each of two guests.
+        subprocess.run([CHECKOUT / "dev", "guest", "--prepare"], check=True)
     ended: list[tuple[Job, int]] = []
     for jobs in rounds:
         ended += run_side_by_side(jobs, prefixed=sum(map(len, rounds)) > 1)
@@ -105,7 +104,6 @@ def folder(path: str) -> str:
 
 def plan(paths: Sequence[str], options: Sequence[str], missing: Sequence[str]) -> list[list[Job]]:
     """Which pytests to run: rounds one after another, the jobs of a round side by side."""
-
     everything = not paths or "" in map(folder, paths)
 
     def chosen(folders: Iterable[str]) -> list[str]:
@@ -257,7 +255,8 @@ def add_case(count: Count, case: ElementTree.Element) -> None:
     if bad is not None:
         count.failed += 1
         first_line = (bad.get("message") or "").splitlines()[:1]
-        count.failures.append(f"{file}::{case.get('name')} - {''.join(first_line)[:200]}")
+        name = "" if bad.get("message") == "collection failure" else f"::{case.get('name')}"
+        count.failures.append(f"{file}{name} - {''.join(first_line)[:200]}")
     elif case.find("skipped") is not None:
         count.skipped += 1
     else:
