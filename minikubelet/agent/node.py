@@ -5,7 +5,7 @@ when something changed below. Read `start` as the inventory. The node decides no
 `scheduler`'s, everything else the worker's.
 
     store ──watch pods──▶ bind (if nobody has) ──▶ worker.update(pod)
-    runtime ──events──▶ worker.wake()
+    runtime ──events──▶ worker.wake(event)
     worker ──publish(status)──▶ store          worker ──finished(pod)──▶ object removed, worker forgotten
 """
 
@@ -13,28 +13,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from minikubelet.agent import logs
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.hooks import Hooks
+from minikubelet.agent.logs import ContainerLogs, LogOptions
 from minikubelet.agent.node_status import MachineFacts, node_object, node_status
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
 from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, wants_binding
-from minikubelet.errors import AlreadyExists, ApiError, BadRequest, Conflict, FieldError, NotFound
+from minikubelet.errors import AlreadyExists, BadRequest, Conflict, FieldError, NotFound
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import ExecSession
 from minikubelet.runtime.images import ImageStore
-from minikubelet.runtime.resources import container_cgroup, pod_cgroup, qos_cgroups
+from minikubelet.runtime.resources import container_cgroup, qos_cgroups
 from minikubelet.runtime.service import Service
 from minikubelet.store import Store
-from minikubelet.v1 import Pod, PodStatus, from_dict, to_dict
+from minikubelet.v1 import ContainerStatus, Event, ObjectReference, Pod, PodStatus, from_dict, to_dict
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,9 @@ class Node:
         self._images = images
         self._clock = Clock()
         self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
+        self._pods: dict[str, Pod] = {}  # pod uid → as it was when its worker was made
         self._tasks: list[asyncio.Task[None]] = []
+        self._logs = ContainerLogs(service)
         self._random = random.Random()
         self._recorder = EventRecorder(self._store_event, self._clock, facts.name)
         self._prober = ProbeManager(
@@ -81,6 +85,7 @@ class Node:
             clock=self._clock,
             random=self._random,
             node=NodeFacts(facts.name, (facts.address,)),
+            max_restart_delay=configuration.max_restart_period,
         )
 
     # Life
@@ -117,7 +122,7 @@ class Node:
         async for event in self._service.events():
             worker = self._workers.get(event.uid)
             if worker is not None:
-                worker.wake()
+                worker.wake(event)
 
     def _pod_changed(self, kind: str, pod: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]
@@ -135,13 +140,14 @@ class Node:
         except (Conflict, NotFound):
             return  # it was changed or removed meanwhile: the watch brings the newer one
         message = assigned_message(pod, self.node_name)
-        self._recorder.event_about(reference(pod), "Normal", "Scheduled", message, SCHEDULER)
+        self._recorder.event_about(_reference(pod), "Normal", "Scheduled", message, SCHEDULER)
 
     def _update_worker(self, uid: str, pod: Pod) -> None:
         worker = self._workers.get(uid)
         if worker is None:
-            worker = self._workers[uid] = PodWorker(pod, self._with)
+            self._pods[uid] = pod
             self._refresh_qos()
+            self._workers[uid] = PodWorker(pod, self._with)
         else:
             worker.update(pod)
 
@@ -169,7 +175,9 @@ class Node:
         """Nothing of it is left on the node."""
         metadata = pod.metadata
         assert metadata is not None
-        self._workers.pop(metadata.uid or "", None)
+        uid = metadata.uid or ""
+        self._workers.pop(uid, None)
+        self._pods.pop(uid, None)
         self._refresh_qos()
         if metadata.deletion_timestamp is None:
             return
@@ -210,13 +218,13 @@ class Node:
     def logs(
         self, pod: dict[str, Any], container: str, container_id: str, options: LogOptions
     ) -> AsyncIterator[bytes]:
-        return logs.read(self._log_source(pod, container, container_id), options)
+        return self._logs.read(pod["metadata"]["uid"], container_id, options)
 
     def _running(self, namespace: str, name: str, container: str) -> tuple[str, str]:
         """(pod uid, container id) of a container that runs now."""
         pod = from_dict(Pod, self.store.get("pods", namespace, name))
         assert pod.metadata is not None
-        status = container_status(pod, container)
+        status = next((s for s in _container_statuses(pod) if s.name == container), None)
         if status is None or status.state is None or status.state.running is None:
             raise BadRequest(f'container not found ("{container}")')
         return pod.metadata.uid or "", (status.container_id or "").partition("://")[2]
@@ -225,6 +233,9 @@ class Node:
 
     async def list_images(self) -> list[dict[str, Any]]:
         return await asyncio.to_thread(self._images.list)
+
+    async def remove_image(self, name: str) -> dict[str, Any]:
+        return await asyncio.to_thread(self._images.remove, name, self._images_in_use())
 
     # Tasks
 
@@ -285,7 +296,11 @@ class Node:
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": self.node_name, "namespace": "kube-node-lease"},
-            "spec": {"holderIdentity": self.node_name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": stamp},
+            "spec": {
+                "holderIdentity": self.node_name,
+                "leaseDurationSeconds": LEASE_SECONDS,
+                "renewTime": stamp,
+            },
         }
         try:
             self.store.update("leases", lease)
@@ -294,9 +309,8 @@ class Node:
 
     def _refresh_qos(self) -> None:
         """kubepods and its classes follow the sum of what their pods asked for (6.6)."""
-        active = [worker.pod for worker in self._workers.values()]
         memory, milli_cpu = self._facts.memory, self._facts.cpus * 1000
-        self._cgroups.start(qos_cgroups(active, milli_cpu=milli_cpu, memory=memory))
+        self._cgroups.start(qos_cgroups(self._pods.values(), milli_cpu=milli_cpu, memory=memory))
 
     async def _remove_orphans(self) -> None:
         """Pods that run and that nobody wants any more: killed with a grace of 1 s (4.3)."""
@@ -304,3 +318,28 @@ class Node:
         for uid in await self._service.list_pods():
             if uid not in wanted:
                 await self._service.remove_pod(uid)
+
+    def _store_event(self, event: Event) -> None:
+        """New, or a known one that happened again."""
+        obj = to_dict(event)
+        try:
+            self.store.update("events", obj)
+        except NotFound:
+            self.store.create("events", obj)
+
+
+def _container_statuses(pod: Pod) -> list[ContainerStatus]:
+    status = pod.status or PodStatus()
+    return [*(status.container_statuses or ()), *(status.init_container_statuses or ())]
+
+
+def _reference(pod: dict[str, Any]) -> ObjectReference:
+    metadata = pod["metadata"]
+    return ObjectReference(
+        kind="Pod",
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        api_version="v1",
+        resource_version=metadata["resourceVersion"],
+    )
