@@ -106,6 +106,7 @@ class Store:
         self._now = now
         self._seal = seal or Seal.load(path.with_suffix(".key"))
         self._watches: set[Watch] = set()
+        self._rehearsing = False
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -242,11 +243,26 @@ class Store:
             raise NotFound.of(resource, name)
         revision, obj = found
         _check_same(resource, obj, uid, resource_version)
-        if obj["metadata"].get("finalizers"):
+        if _finalizers(obj):
             obj["metadata"].setdefault("deletionTimestamp", timestamp(self._now()))
             obj["metadata"]["deletionGracePeriodSeconds"] = 0
             return self.update(resource, obj)
         return self._write(resource, "DELETED", obj, previous=revision)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """What is written inside this block happens for its writer only, and is undone at the end:
+        `dryRun`.
+        """
+        revision = self._revision
+        self._db.execute("BEGIN IMMEDIATE")
+        self._rehearsing = True
+        try:
+            yield
+        finally:
+            self._rehearsing = False
+            self._revision = revision
+            self._db.execute("ROLLBACK")
 
     def maintain(self) -> None:
         """Call this now and then: drops old Events and compacts the log."""
@@ -316,6 +332,8 @@ class Store:
         assert revision is not None
         self._revision = revision
         metadata["resourceVersion"] = str(revision)
+        if self._rehearsing:
+            return obj
         for watch in self._watches:
             watch.wake(resource)
         if revision - self._compacted > 2 * KEEP_REVISIONS:
@@ -326,11 +344,14 @@ class Store:
     def _transaction(self, what: str) -> Iterator[None]:
         """All or nothing; a full disk is an answer to the client, not the end of the agent."""
         try:
+            if self._rehearsing:
+                yield
+                return
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._db.in_transaction:
+            if self._db.in_transaction and not self._rehearsing:
                 self._db.execute("ROLLBACK")
             raise InternalError(f"Internal error occurred: cannot {what}: {error}") from error
 
@@ -371,8 +392,13 @@ def _check_same(resource: str, obj: Object, uid: str | None, resource_version: s
 def _is_finished(obj: Object) -> bool:
     """Being deleted, and neither grace nor finalizers hold it any more."""
     metadata = obj["metadata"]
-    held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds", 0) > 0
+    held = _finalizers(obj) or metadata.get("deletionGracePeriodSeconds", 0) > 0
     return "deletionTimestamp" in metadata and not held
+
+
+def _finalizers(obj: Object) -> bool:
+    """Whether somebody wants to clean up before the object goes. A Namespace has its own list in its spec."""
+    return bool(obj["metadata"].get("finalizers") or (obj.get("spec") or {}).get("finalizers"))
 
 
 def _with_identity(obj: Object, old: Object) -> Object:

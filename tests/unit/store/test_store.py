@@ -366,3 +366,23 @@ def test_grace_holds_an_object_until_it_is_used_up(store):
         return await take(store.watch("pods", since=since), 2)
 
     assert asyncio.run(story()) == [("MODIFIED", "a"), ("DELETED", "a")]
+
+
+def test_a_rehearsal_leaves_no_trace(store):
+    async def story():
+        made = store.create("pods", pod("a"))
+        watch = store.watch("pods")
+        before = store.revision
+        with store.rehearsal():
+            store.create("pods", pod("b"))
+            store.modify("pods", "default", "a", lambda obj: obj.update(status={}))
+            store.delete("pods", "default", "b")
+            with pytest.raises(AlreadyExists):
+                store.create("pods", pod("a"))
+        assert (store.list("pods"), store.revision) == (([made], before), before)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(watch), 0.01)
+        store.create("pods", pod("c"))
+        assert await take(watch, 1) == [("ADDED", "c")]
+
+    asyncio.run(story())

@@ -1,0 +1,85 @@
+"""What clients ask before anything else: version, health, discovery, OpenAPI."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from aiohttp import web
+
+from minikubelet import __version__
+from minikubelet.api import discovery, respond
+from minikubelet.api.request import Call
+from minikubelet.errors import NotFound
+
+# kubectl's dispatcher picks a client by this version; the suffix says who really answers.
+KUBERNETES_MINOR = 32
+GIT_VERSION = f"v1.{KUBERNETES_MINOR}.0+minikubelet.{__version__}"
+
+# With "@" in it, as in the type kubectl asks for, kubectl cannot parse the header.
+OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+async def version(call: Call) -> web.Response:
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return respond.json_response(
+        {
+            "major": "1",
+            "minor": str(KUBERNETES_MINOR),
+            "gitVersion": GIT_VERSION,
+            "gitCommit": "",
+            "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": f"python{sys.version_info.major}.{sys.version_info.minor}",
+            "compiler": platform.python_implementation(),
+            "platform": f"linux/{machine}",
+        }
+    )
+
+
+async def healthy(call: Call) -> web.Response:
+    return respond.text_response("ok")
+
+
+async def core_group(call: Call) -> web.Response:
+    """`/api`"""
+    version = discovery.wanted_aggregate(call.http.headers.get("Accept", ""))
+    if version is None:
+        return respond.json_response(discovery.api_versions(call.http.host))
+    return _aggregated(version, core=True)
+
+
+async def named_groups(call: Call) -> web.Response:
+    """`/apis`"""
+    version = discovery.wanted_aggregate(call.http.headers.get("Accept", ""))
+    if version is None:
+        return respond.json_response(discovery.api_group_list())
+    return _aggregated(version, core=False)
+
+
+def _aggregated(version: str, *, core: bool) -> web.Response:
+    return respond.json_response(
+        discovery.aggregated(version, core=core),
+        content_type=discovery.AGGREGATED.format(version=version),
+    )
+
+
+async def one_group(call: Call) -> web.Response:
+    """`/apis/GROUP`"""
+    group = discovery.api_group(call.params["group"])
+    if group is None:
+        raise NotFound("the server could not find the requested resource")
+    return respond.json_response(group)
+
+
+async def group_version(call: Call) -> web.Response:
+    """`/api/v1`, `/apis/GROUP/VERSION`"""
+    listed = discovery.api_resource_list(call.params["group_version"])
+    if listed is None:
+        raise NotFound("the server could not find the requested resource")
+    return respond.json_response(listed)
+
+
+async def openapi_v2(call: Call) -> web.Response:
+    """Empty: enough for kubectl to leave validation to the server."""
+    return web.Response(body=b"", headers=respond.headers(content_type=OPENAPI_V2))

@@ -1,0 +1,63 @@
+"""What a body goes through before it may be stored: whose is it, is it readable, is it complete, is it right.
+
+The knowledge is in `minikubelet.v1` (decode, defaults, validation, support); this module puts the steps in
+the order that gives the API server's texts, and moves between the dicts of the store and the structs of v1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from minikubelet.errors import BadRequest
+from minikubelet.v1 import Pod, from_dict, to_dict
+from minikubelet.v1.decode import FieldValidation
+from minikubelet.v1.decode import decode as decode_struct
+from minikubelet.v1.defaults import admit_pod, set_defaults
+from minikubelet.v1.resources import ResourceInfo
+
+if TYPE_CHECKING:
+    from minikubelet.api.objects import WriteOptions
+
+Object = dict[str, Any]
+
+
+def identified(info: ResourceInfo, namespace: str, body: Object, name: str = "") -> Object:
+    """The body with kind, namespace and (for a write to a named object) name as the URL has them."""
+    body.setdefault("kind", info.kind)
+    body.setdefault("apiVersion", info.api_version)
+    metadata = body.get("metadata")
+    if metadata is None:
+        metadata = body["metadata"] = {}
+    if not isinstance(metadata, dict):
+        return body  # decode has the words for it
+    if not info.namespaced:
+        metadata.pop("namespace", None)
+    elif (metadata.get("namespace") or namespace) != namespace:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    else:
+        metadata["namespace"] = namespace
+    if name and (metadata.get("name") or name) != name:
+        raise BadRequest(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+        )
+    if name:
+        metadata["name"] = name
+    return body
+
+
+def decode(info: ResourceInfo, body: Object, options: WriteOptions) -> Object:
+    """Only known fields, each of the right type, no nulls. Raises BadRequest."""
+    struct, warnings = decode_struct(body, info.type, cast("FieldValidation", options.validation))
+    options.warnings.extend(warnings)
+    return to_dict(struct)
+
+
+def complete(info: ResourceInfo, obj: Object, options: WriteOptions, old: Object | None = None) -> Object:
+    """With defaults, found valid (over `old`, if there is one), and all of it honoured by this node."""
+    struct = from_dict(info.type, obj)
+    set_defaults(struct)
+    if isinstance(struct, Pod) and old is None:
+        admit_pod(struct)
+    return to_dict(struct)

@@ -1,0 +1,111 @@
+"""What is special about each kind when it is written: who may set what, and what the server sets by itself.
+
+The generic rules (status only through /status, identity is fixed) are in `objects`; here is what
+remains. Pure: these functions change the dict they are given.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from minikubelet.errors import FieldError, Invalid
+from minikubelet.v1.resources import ResourceInfo
+
+Object = dict[str, Any]
+
+# Never from a client: the server's own stamps.
+SYSTEM_METADATA = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+)
+COUNT_GENERATIONS = frozenset({"pods"})
+_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words
+
+
+def generated_name(base: str) -> str:
+    """`base` and five letters, at most 63 characters, as the API server's generateName."""
+    return base[:58] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+
+
+def prepare_metadata(obj: Object) -> None:
+    """Before a new object is validated: no foreign stamps, and a name."""
+    metadata = obj["metadata"]
+    for field in SYSTEM_METADATA:
+        metadata.pop(field, None)
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = generated_name(metadata["generateName"])
+
+
+def prepare_create(info: ResourceInfo, obj: Object) -> None:
+    """Before defaults: the first status is the server's business. (A Node is created with its status.)"""
+    if "status" in info.subresources and info.plural != "nodes":
+        obj.pop("status", None)
+    if info.plural in COUNT_GENERATIONS:
+        obj["metadata"]["generation"] = 1
+
+
+def prepare_update(info: ResourceInfo, obj: Object, old: Object) -> None:
+    """The object as it may be stored over `old`: what the client cannot change is as it was."""
+    metadata = obj["metadata"]
+    for field in SYSTEM_METADATA:
+        metadata.pop(field, None)
+        if field in old["metadata"]:
+            metadata[field] = old["metadata"][field]
+    if "status" in info.subresources:
+        obj.pop("status", None)
+        if "status" in old:
+            obj["status"] = old["status"]
+    if info.plural in _CHANGES:
+        _CHANGES[info.plural](obj, old)
+
+
+def with_status(obj: Object, old: Object) -> Object:
+    """What a write to /status may change: the status, and nothing else but annotations and labels."""
+    merged = {**old, "metadata": dict(old["metadata"])}
+    merged.pop("status", None)
+    if "status" in obj:
+        merged["status"] = obj["status"]
+    for field in ("labels", "annotations", "finalizers"):
+        merged["metadata"].pop(field, None)
+        if field in obj["metadata"]:
+            merged["metadata"][field] = obj["metadata"][field]
+    if "resourceVersion" in obj["metadata"]:
+        merged["metadata"]["resourceVersion"] = obj["metadata"]["resourceVersion"]
+    return merged
+
+
+def _pod_change(pod: Object, old: Object) -> None:
+    """`replace` with the file a pod was made from lacks what the cluster filled in; carry it over."""
+    for field in ("nodeName", "serviceAccountName", "serviceAccount"):
+        if field in old["spec"]:
+            pod["spec"].setdefault(field, old["spec"][field])
+
+
+def _namespace_change(namespace: Object, old: Object) -> None:
+    namespace["spec"] = old.get("spec", {})
+
+
+def check_immutable(info: ResourceInfo, obj: Object, old: Object) -> None:
+    """An immutable object can only be deleted; not even `immutable` itself can be taken back."""
+    if info.plural not in ("configmaps", "secrets") or not old.get("immutable"):
+        return
+    detail = "Forbidden: field is immutable when `immutable` is set"
+    errors = [
+        FieldError(field, "Forbidden", detail)
+        for field in ("immutable", "data", "binaryData")
+        if obj.get(field) != old.get(field)
+    ]
+    if errors:
+        raise Invalid.of(info.kind, obj["metadata"]["name"], errors)
+
+
+_CHANGES: dict[str, Callable[[Object, Object], None]] = {
+    "pods": _pod_change,
+    "namespaces": _namespace_change,
+}

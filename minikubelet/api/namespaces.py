@@ -1,0 +1,76 @@
+"""The namespaces every node has, and the end of a namespace.
+
+A namespace that is being deleted empties itself: its pods are deleted with their grace, everything else at
+once; when nothing is left its own finalizer goes, and with it the namespace. One task watches for both,
+namespaces that begin to end and pods that have gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from minikubelet.api.deletion import DeleteOptions
+from minikubelet.api.objects import Objects
+from minikubelet.errors import AlreadyExists, NotFound
+from minikubelet.v1.resources import BY_PLURAL, RESOURCES
+
+Object = dict[str, Any]
+
+INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+
+def make_initial(objects: Objects) -> None:
+    """The four namespaces of every cluster, each with its service account."""
+    for name in INITIAL:
+        objects.ensure(BY_PLURAL["namespaces"], {"metadata": {"name": name}})
+        furnish(objects, name)
+
+
+def furnish(objects: Objects, namespace: str) -> None:
+    """What a new namespace gets by itself."""
+    account = {"metadata": {"name": "default", "namespace": namespace}}
+    with contextlib.suppress(AlreadyExists):
+        objects.ensure(BY_PLURAL["serviceaccounts"], account)
+
+
+def empty(objects: Objects, namespace: str) -> bool:
+    """Delete what is in it; True when nothing is left."""
+    left = 0
+    for info in RESOURCES:
+        if not info.namespaced:
+            continue
+        for obj in objects.list(info, namespace).items:
+            metadata = obj["metadata"]
+            gone = False
+            if "deletionTimestamp" not in metadata:
+                with contextlib.suppress(NotFound):
+                    _, gone = objects.delete(info, namespace, metadata["name"], DeleteOptions())
+            left += not gone
+    return left == 0
+
+
+def finish(objects: Objects) -> None:
+    """Let go of the namespaces that are being deleted and have become empty."""
+    for namespace in objects.list(BY_PLURAL["namespaces"], "").items:
+        name = namespace["metadata"]["name"]
+        if "deletionTimestamp" in namespace["metadata"] and empty(objects, name):
+            objects.store.modify("namespaces", "", name, lambda obj: obj.update(spec={}))
+
+
+async def keep(objects: Objects) -> None:
+    """For ever: end what is to end, furnish what is new."""
+    async with asyncio.TaskGroup() as group:
+        for resource in ("namespaces", "pods"):
+            group.create_task(_keep(objects, resource), name=f"namespaces: {resource}")
+
+
+async def _keep(objects: Objects, resource: str) -> None:
+    watch = objects.store.watch(resource)
+    finish(objects)
+    async for kind, obj, _ in watch:
+        if resource == "namespaces" and kind == "ADDED":
+            furnish(objects, obj["metadata"]["name"])
+        elif kind == "DELETED" or "deletionTimestamp" in obj["metadata"]:
+            finish(objects)

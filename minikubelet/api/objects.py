@@ -1,0 +1,204 @@
+"""What get, list, create, update, patch and delete mean, for every kind, without HTTP.
+
+A write goes through the same steps whichever verb it came by: decode strictly, drop nulls and unknown
+fields, set defaults, validate, check what this node does not honour, let the kind have its say (`kinds`),
+store. `dryRun` does all of it inside a rehearsal of the store. Everything here is synchronous, so a
+read-modify-write cannot be interrupted by another one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from minikubelet.api import deletion, intake, kinds
+from minikubelet.api.deletion import DeleteOptions
+from minikubelet.api.selectors import Matcher
+from minikubelet.errors import BadRequest, Expired, Forbidden, NotFound
+from minikubelet.store import Store
+from minikubelet.store.store import timestamp, utc_now
+from minikubelet.v1.resources import ResourceInfo
+
+Object = dict[str, Any]
+Change = Callable[[Object], Object]
+
+
+@dataclass(slots=True)
+class WriteOptions:
+    """How a write is meant; `warnings` collects what the client should be told."""
+
+    dry_run: bool = False
+    validation: str = "Warn"  # Strict, Warn, Ignore
+    manager: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Page:
+    """A list, or a part of one."""
+
+    items: list[Object]
+    revision: int
+    proceed: str = ""  # metadata.continue
+    remaining: int = 0
+
+
+class Objects:
+    """The verbs, on one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # Reading.
+
+    def get(self, info: ResourceInfo, namespace: str, name: str) -> Object:
+        return self.store.get(info.plural, namespace, name)
+
+    def list(self, info: ResourceInfo, namespace: str, matches: Matcher | None = None) -> Page:
+        """Everything that matches; an empty namespace means all of them."""
+        items, revision = self.store.list(info.plural, namespace or None)
+        return Page([obj for obj in items if matches is None or matches(obj)], revision)
+
+    def page(
+        self, info: ResourceInfo, namespace: str, matches: Matcher | None, limit: int, proceed: str
+    ) -> Page:
+        """At most `limit` objects; the rest by the token, true for the same revision as the first page."""
+        revision, after = _read_token(proceed) if proceed else (self.store.revision, ("", ""))
+        try:
+            items, revision = self.store.list(info.plural, namespace or None, at=revision)
+        except Expired:
+            raise Expired(
+                "The provided continue parameter is too old to display a consistent list result. "
+                "You must start a new list without the continue parameter."
+            ) from None
+        items = [obj for obj in items if _place(obj) > after and (matches is None or matches(obj))]
+        if limit <= 0 or len(items) <= limit:
+            return Page(items, revision)
+        token = _write_token(revision, _place(items[limit - 1]))
+        return Page(items[:limit], revision, token, len(items) - limit)
+
+    # Writing.
+
+    def create(self, info: ResourceInfo, namespace: str, body: Object, options: WriteOptions) -> Object:
+        """Store a new object."""
+        obj = intake.decode(info, intake.identified(info, namespace, body), options)
+        if obj["metadata"].get("resourceVersion"):
+            raise BadRequest("resourceVersion should not be set on objects to be created")
+        kinds.prepare_metadata(obj)
+        kinds.prepare_create(info, obj)
+        obj = intake.complete(info, obj, options)
+        self._check_namespace(info, obj)
+        with self._maybe_rehearsal(options.dry_run):
+            created = self.store.create(info.plural, obj)
+        if options.dry_run:
+            del created["metadata"]["resourceVersion"]
+        return created
+
+    def update(self, info: ResourceInfo, namespace: str, name: str, change: Change, options: WriteOptions,
+               subresource: str = "") -> Object:  # fmt: skip
+        """Replace an object by what `change` makes of the present one (PUT ignores it, PATCH merges)."""
+        old = self.store.get(info.plural, namespace, name)
+        obj = intake.identified(info, namespace, change(old), name)
+        obj = intake.decode(info, obj, options)
+        if subresource == "status":
+            obj = kinds.with_status(obj, old)
+        else:
+            kinds.prepare_update(info, obj, old)
+            obj = intake.complete(info, obj, options, old)
+            kinds.check_immutable(info, obj, old)
+        with self._maybe_rehearsal(options.dry_run):
+            updated = self.store.update(info.plural, obj)
+        if options.dry_run:
+            updated["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        return updated
+
+    def delete(
+        self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions
+    ) -> tuple[Object, bool]:
+        """The object as it is now, and whether it is gone."""
+        with self._maybe_rehearsal(options.dry_run):
+            return self._delete(info, namespace, name, options)
+
+    def _delete(
+        self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions
+    ) -> tuple[Object, bool]:
+        store, resource = self.store, info.plural
+        given = {"uid": options.uid, "resourceVersion": options.resource_version}
+        if deletion.is_graceful(resource):
+
+            def begin(obj: Object) -> None:
+                # Given preconditions take the place of the stored ones, and so are compared by the store.
+                deletion.begin(obj, options.grace, utc_now())
+                obj["metadata"].update({key: value for key, value in given.items() if value})
+
+            obj = store.modify(resource, namespace, name, begin)
+        elif resource == "namespaces":
+            if name in ("default", "kube-system", "kube-public"):
+                raise Forbidden(f'namespaces "{name}" is forbidden: this namespace may not be deleted',
+                                name=name, kind=resource)  # fmt: skip
+            obj = store.modify(resource, namespace, name, _terminating)
+        else:
+            obj = store.delete(
+                resource, namespace, name, uid=options.uid, resource_version=options.resource_version
+            )
+        return obj, not self._exists(resource, namespace, name)
+
+    def ensure(self, info: ResourceInfo, obj: Object) -> None:
+        """Create the object unless it is there: for what every node has."""
+        metadata = obj["metadata"]
+        if not self._exists(info.plural, metadata.get("namespace", ""), metadata["name"]):
+            self.create(info, metadata.get("namespace", ""), obj, WriteOptions(validation="Strict"))
+
+    def _exists(self, resource: str, namespace: str, name: str) -> bool:
+        with contextlib.suppress(NotFound):
+            self.store.get(resource, namespace, name)
+            return True
+        return False
+
+    def _check_namespace(self, info: ResourceInfo, obj: Object) -> None:
+        """Nothing is born in a namespace that is not there or is going."""
+        if not info.namespaced:
+            return
+        name = obj["metadata"]["namespace"]
+        namespace = self.store.get("namespaces", "", name)
+        if "deletionTimestamp" in namespace["metadata"]:
+            raise Forbidden(
+                f'{info.plural} "{obj["metadata"]["name"]}" is forbidden: unable to create new content in '
+                f"namespace {name} because it is being terminated",
+                name=obj["metadata"]["name"],
+                kind=info.plural,
+            )
+
+    def _maybe_rehearsal(self, dry_run: bool) -> contextlib.AbstractContextManager[None]:
+        return self.store.rehearsal() if dry_run else contextlib.nullcontext()
+
+
+def _terminating(namespace: Object) -> None:
+    """A namespace goes when its content is gone (`namespaces.finish`)."""
+    namespace["metadata"].setdefault("deletionTimestamp", timestamp(utc_now()))
+    namespace["metadata"].setdefault("deletionGracePeriodSeconds", 0)
+    namespace.setdefault("status", {})["phase"] = "Terminating"
+
+
+def _place(obj: Object) -> tuple[str, str]:
+    """Where an object stands in a list."""
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+def _write_token(revision: int, after: tuple[str, str]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode([revision, *after])).decode().rstrip("=")
+
+
+def _read_token(token: str) -> tuple[int, tuple[str, str]]:
+    try:
+        plain = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        revision, namespace, name = msgspec.json.decode(plain, type=tuple[int, str, str])
+    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
+        raise BadRequest("continue key is not valid: invalid token") from None
+    return revision, (namespace, name)

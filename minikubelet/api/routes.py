@@ -1,0 +1,148 @@
+"""The whole API as one table: path, who may come in, and what answers each verb.
+
+`{name}` in a path is one segment. Rows are tried from top to bottom, so the special ones stand above the
+general ones that would also match. A trailing slash never matters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cache
+
+from aiohttp import web
+
+from minikubelet.api import about, images, pods, verbs
+from minikubelet.api.request import Call
+from minikubelet.errors import MethodNotAllowed, NotFound
+from minikubelet.v1.resources import BY_PLURAL, ResourceInfo
+
+Endpoint = Callable[[Call], Awaitable[web.StreamResponse]]
+
+ANYBODY = "anybody"  # answers without credentials
+ADMIN = "admin"  # root on the socket; certificate or token over HTTPS
+
+BASE = "/{group_version}"  # `api/v1` or `apis/GROUP/VERSION`; see _pattern
+IN_NAMESPACE = BASE + "/namespaces/{namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path. `resource` fixes the kind where the path does not name it by a parameter."""
+
+    path: str
+    verbs: dict[str, Endpoint]
+    access: str = ADMIN
+    resource: str = ""
+
+
+COLLECTION: dict[str, Endpoint] = {
+    "GET": verbs.list_objects,
+    "POST": verbs.create_object,
+    "DELETE": verbs.delete_collection,
+}
+OBJECT: dict[str, Endpoint] = {
+    "GET": verbs.get_object,
+    "PUT": verbs.replace_object,
+    "PATCH": verbs.patch_object,
+    "DELETE": verbs.delete_object,
+}
+STATUS: dict[str, Endpoint] = {
+    "GET": verbs.get_object,
+    "PUT": verbs.replace_object,
+    "PATCH": verbs.patch_object,
+}
+EXEC: dict[str, Endpoint] = {"GET": pods.exec_command, "POST": pods.exec_command}
+ATTACH: dict[str, Endpoint] = {"GET": pods.attach, "POST": pods.attach}
+POD = IN_NAMESPACE + "/pods/{name}"
+
+ROUTES: tuple[Route, ...] = (
+    # About this server.
+    Route("/version", {"GET": about.version}, ANYBODY),
+    Route("/{check:healthz|livez|readyz}", {"GET": about.healthy}, ANYBODY),
+    Route("/{check:livez|readyz}/{part}", {"GET": about.healthy}, ANYBODY),
+    Route("/openapi/v2", {"GET": about.openapi_v2}),
+    # Discovery.
+    Route("/api", {"GET": about.core_group}),
+    Route("/apis", {"GET": about.named_groups}),
+    Route("/apis/{group}", {"GET": about.one_group}),
+    Route(BASE, {"GET": about.group_version}),
+    # What only pods have.
+    Route(POD + "/log", {"GET": pods.log}, resource="pods"),
+    Route(POD + "/exec", EXEC, resource="pods"),
+    Route(POD + "/attach", ATTACH, resource="pods"),
+    Route(POD + "/binding", {"POST": pods.bind}, resource="pods"),
+    Route(POD + "/eviction", {"POST": pods.evict}, resource="pods"),
+    # Objects of every kind.
+    Route(BASE + "/namespaces/{name}/{subresource:status}", STATUS, resource="namespaces"),
+    Route(IN_NAMESPACE + "/{resource}", COLLECTION),
+    Route(IN_NAMESPACE + "/{resource}/{name}", OBJECT),
+    Route(IN_NAMESPACE + "/{resource}/{name}/{subresource:status}", STATUS),
+    Route(BASE + "/{resource}", COLLECTION),
+    Route(BASE + "/{resource}/{name}", OBJECT),
+    Route(BASE + "/{resource}/{name}/{subresource:status}", STATUS),
+    # This node's own.
+    Route(
+        "/minikubelet/v1/images",
+        {"GET": images.list_images, "POST": images.load_image, "DELETE": images.remove_image},
+    ),
+    Route("/minikubelet/v1/images/pull", {"POST": images.pull_image}),
+    Route("/minikubelet/v1/images/prune", {"POST": images.prune_images}),
+)
+
+
+def find(path: str, method: str) -> tuple[Route, Endpoint, dict[str, str], ResourceInfo | None]:
+    """The row for a request, its named parts and its kind. NotFound, MethodNotAllowed."""
+    for route in ROUTES:
+        found = _pattern(route.path).fullmatch(path.rstrip("/") or "/")
+        if found is None:
+            continue
+        params = {key: _group_version(value) if key == "group_version" else value
+                  for key, value in found.groupdict().items()}  # fmt: skip
+        info = _resource(route, params)
+        if info is None and (route.resource or "resource" in params):
+            continue
+        endpoint = route.verbs.get("GET" if method == "HEAD" else method)
+        if endpoint is None:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return route, endpoint, params, info
+    raise NotFound("the server could not find the requested resource")
+
+
+def is_open(path: str) -> bool:
+    """Whether nobody in particular may ask for this."""
+    bare = path.rstrip("/")
+    return any(route.access == ANYBODY and _pattern(route.path).fullmatch(bare) for route in ROUTES)
+
+
+def _resource(route: Route, params: dict[str, str]) -> ResourceInfo | None:
+    """The kind in the path, if this group version has it, at this place, with this subresource."""
+    info = BY_PLURAL.get(route.resource or params.get("resource", ""))
+    if info is None or info.api_version != params["group_version"]:
+        return None
+    if "namespace" in params and not info.namespaced:
+        return None
+    if "namespace" not in params and info.namespaced and "name" in params:
+        return None
+    if "subresource" in params and params["subresource"] not in info.subresources:
+        return None
+    return info
+
+
+def _group_version(prefix: str) -> str:
+    """`api/v1` → `v1`, `apis/apps/v1` → `apps/v1`."""
+    return prefix.partition("/")[2]
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """`{x}` is one segment, `{x:a|b}` one of a choice, `{group_version}` two or three segments."""
+
+    def part(found: re.Match[str]) -> str:
+        name, _, choice = found[1].partition(":")
+        if name == "group_version":
+            return r"(?P<group_version>api/[^/]+|apis/[^/]+/[^/]+)"
+        return f"(?P<{name}>{choice or '[^/]+'})"
+
+    return re.compile(re.sub(r"\{([^}]+)\}", part, path))
