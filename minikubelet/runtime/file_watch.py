@@ -2,8 +2,8 @@
 
 One inotify descriptor serves the whole agent, because a user may have only 128 of them. Whoever waits gets
 told *that* something changed in the directory, not what: it looks again itself. So nothing can be lost,
-whether the kernel merges events or its queue overflows. (`closed` is a hint that a writer has finished.) Where inotify cannot be had (no watches left), the
-waiter's own time limit makes it look now and then.
+whether the kernel merges events or its queue overflows. (`closed` is a hint that a writer has finished.)
+Where inotify cannot be had (no watches left), the waiter's own time limit makes it look now and then.
 """
 
 from __future__ import annotations

@@ -85,7 +85,8 @@ async def connect(host: str, port: int) -> Connection:
 
 
 async def _connect(address: str, port: int) -> Connection:
-    target = f"dial tcp {join_host_port(address, port)}"
+    peer = join_host_port(address, port)
+    target = f"dial tcp {peer}"
     try:
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, _FLAGS)
     except OSError as error:
@@ -98,15 +99,16 @@ async def _connect(address: str, port: int) -> Connection:
     except BaseException:  # out of time: leave nothing behind
         sock.close()
         raise
-    return Connection(sock)
+    return Connection(sock, peer)
 
 
 class Connection:
     """`buffer` holds what was received and not yet taken."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, peer: str) -> None:
         self.buffer = bytearray()
         self._sock = sock
+        self._peer = peer  # once the connection is reset the socket does not know it any more
         self._loop = asyncio.get_running_loop()
         self._fills = 0
         self._tls: ssl.SSLObject | None = None
@@ -189,15 +191,9 @@ class Connection:
             await self._send(data)
 
     def _ends(self) -> str:
-        """`127.0.0.1:40000->127.0.0.1:80`; a socket that was reset may not know its peer any more."""
-        ends = []
-        for name in (self._sock.getsockname, self._sock.getpeername):
-            try:
-                host, port, *_ = name()
-            except OSError:
-                continue
-            ends.append(join_host_port(host, port))
-        return "->".join(ends)
+        """`127.0.0.1:40000->127.0.0.1:80`."""
+        host, port, *_ = self._sock.getsockname()
+        return f"{join_host_port(host, port)}->{self._peer}"
 
 
 def _tls_error(error: ssl.SSLError, greeting: bytes = b"") -> TransportError:

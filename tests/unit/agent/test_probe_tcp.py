@@ -1,0 +1,86 @@
+"""TCP probes: connect and hang up."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+
+import pytest
+
+from minikubelet.agent.probes import connection, tcp
+from minikubelet.agent.probes.outcome import error, failure, success
+from minikubelet.v1 import Container, TCPSocketAction
+from tests.unit.agent.servers import Peer, serving
+from tests.virtual_time import in_virtual_time, until
+
+CONTAINER = Container(name="c")
+
+
+async def probe(port: int | str, timeout: float = 1, host: str | None = None):
+    return await tcp.probe(TCPSocketAction(port=port, host=host), CONTAINER, "127.0.0.1", timeout)
+
+
+@in_virtual_time
+async def test_being_accepted_is_success_and_the_server_sees_an_orderly_end():
+    seen: list[bytes] = []
+
+    async def talk(peer: Peer) -> None:
+        seen.append(await peer.reader.read())  # a reset would raise
+
+    async with serving(talk) as port:
+        assert await probe(port) == success()
+        await until(lambda: seen)
+    assert seen == [b""]
+
+
+@in_virtual_time
+async def test_nobody_listens():
+    async with serving(lambda peer: peer.request()) as port:
+        pass
+    assert await probe(port) == failure(f"dial tcp 127.0.0.1:{port}: connect: connection refused")
+
+
+@in_virtual_time
+async def test_a_full_backlog_costs_the_timeout():
+    listener = socket.socket()
+    waiting: list[socket.socket] = []
+    with listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(4):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+            waiting.append(client)
+        began = asyncio.get_running_loop().time()
+        assert await probe(port, timeout=2) == failure(f"dial tcp 127.0.0.1:{port}: i/o timeout")
+        assert asyncio.get_running_loop().time() - began == pytest.approx(2)
+        for client in waiting:
+            client.close()
+
+
+@in_virtual_time
+async def test_a_port_that_leads_nowhere_is_an_error_of_the_check():
+    assert await probe("db") == error('strconv.Atoi: parsing "db": invalid syntax')
+
+
+@in_virtual_time
+async def test_ipv6_is_shown_in_brackets():
+    with socket.socket(socket.AF_INET6) as unused:
+        try:
+            unused.bind(("::1", 0))
+            port, cause = unused.getsockname()[1], "connection refused"
+        except OSError:  # a node without IPv6 has its own words
+            port, cause = 9, "cannot assign requested address"
+    assert await probe(port, host="::1") == failure(f"dial tcp [::1]:{port}: connect: {cause}")
+
+
+@in_virtual_time
+async def test_running_out_of_descriptors_is_a_failure_like_any_other(monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(connection.socket, "socket", refuse)
+    assert await probe(80) == failure("dial tcp 127.0.0.1:80: socket: too many open files")
