@@ -22,6 +22,7 @@ MinikubeletError
 │  └─ KillContainerError           still alive after the grace period and KILL
 ├─ ShimError
 │  ├─ ShimUnavailable              socket gone: the sandbox is lost, the worker replaces it
+│  ├─ ShimRequestError             refused or failed: step, errno, text
 │  └─ ProtocolError                a bug or a version mismatch: loud
 └─ NodeNotFit                      the node lacks something the agent cannot do without
 
@@ -217,6 +218,15 @@ class ShimError(MinikubeletError):
 
 class ShimUnavailable(ShimError):
     """The shim's socket is gone."""
+
+
+class ShimRequestError(ShimError):
+    """The shim could not do what it was asked: the step that failed, its errno, its text."""
+
+    def __init__(self, step: str, errno: int, text: str) -> None:
+        super().__init__(text)
+        self.step = step
+        self.errno = errno
 
 
 class ProtocolError(ShimError):

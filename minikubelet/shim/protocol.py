@@ -3,14 +3,15 @@
 One connection carries either *requests* or one *stream*:
 
 - Requests: JSON lines. The agent sends `{"id": 7, "op": "stop_container", …}`; the shim answers
-  `{"id": 7, "result": {…}}` or `{"id": 7, "error": {"step", "errno", "text"}}`, in any order. The shim also sends events,
-  `{"event": "container_died", "container": {…}}`, to every connection that said `{"op": "subscribe"}`.
-- Stream: after `{"id": 1, "op": "exec", …}` or `"attach"` was answered with a result, the connection carries frames
-  both ways until the shim closes it: one byte channel, four bytes big-endian length, payload. Channels are those of
-  Kubernetes' remotecommand: 0 stdin, 1 stdout, 2 stderr, 3 exit, 4 resize. An empty stdin frame closes stdin; resize
-  carries `{"width": 80, "height": 24}`; the exit frame, always last, carries `{"exit_code": 0}`.
+  `{"id": 7, "result": {…}}` or `{"id": 7, "error": {"step", "errno", "text"}}`, in any order. The shim also
+  sends events, `{"event": "container_died", "container": {…}}`, to every connection that subscribed.
+- Stream: after `{"id": 1, "op": "exec", …}` or `"attach"` was answered with a result, the connection carries
+  frames both ways until the shim closes it: one byte channel, four bytes big-endian length, payload. Channels
+  are those of Kubernetes' remotecommand: 0 stdin, 1 stdout, 2 stderr, 3 exit, 4 resize. An empty stdin frame
+  closes stdin; resize carries `{"width": 80, "height": 24}`; the exit frame, always last, carries
+  `{"exit_code": 0}`. A client that closes the connection ends what runs only for it.
 
-Standard library only: the zygote imports this before it forks. Times are seconds since the epoch (wall clock).
+Standard library only: the zygote imports this before it forks. Times are seconds since the epoch (wall).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class SandboxSpec:
     shm_size: int = 64 << 20  # bytes of the pod's /dev/shm
     oom_score_adj: int = -998  # best effort: needs CAP_SYS_RESOURCE
     labels: dict[str, str] = field(default_factory=dict)  # opaque to the shim
+    cgroup: str = ""  # absolute directory the shim moves itself into; empty: it stays in the agent's
 
 
 @dataclass(slots=True)
@@ -65,9 +67,12 @@ class NetworkSpec:
 class MountSpec:
     """One mount in a container; `destination` is resolved inside its root, links never lead out of it.
 
-    `kind` is "bind" (source is a path on the node), "tmpfs", "proc", "sysfs", "cgroup2", "mqueue" or "devpts"; `options`
-    are mount(8)'s words: ro, rw, nosuid, nodev, noexec, rbind, private, rslave, rshared, size=…, mode=….
-    A missing destination is created: a directory, or an empty file when a bind's source is not a directory.
+    `kind` is "bind" (source is a path on the node), "tmpfs", "proc", "sysfs", "cgroup2", "mqueue", "devpts".
+    `options` are mount(8)'s words: ro, rro, rw, nosuid, nodev, noexec, rbind, private, rslave, rshared,
+    size=…, mode=…. A missing destination is created: a directory, or an empty file for a file.
+
+    /proc, /dev with all that belongs in it, /sys and /sys/fs/cgroup need not be listed: every container has
+    them. One that is listed replaces the usual one and everything below it.
     """
 
     kind: str
@@ -89,7 +94,7 @@ class RootfsSpec:
 
 @dataclass(slots=True)
 class ProcessSpec:
-    """The process to execve; of a container or of an exec in it. `uid`… None in an exec: as the container's."""
+    """The process to execve; of a container or of an exec in it (there `uid`… None: as the container's)."""
 
     argv: list[str]
     env: list[str]  # "NAME=value"
@@ -97,7 +102,7 @@ class ProcessSpec:
     uid: int | None = None
     gid: int | None = None
     groups: list[int] | None = None
-    capabilities: list[str] | None = None  # "CHOWN"…: bounding, permitted, effective; inheritable and ambient are empty
+    capabilities: list[str] | None = None  # "CHOWN"…: the bounding set; None: the usual ones
     no_new_privileges: bool = False
     tty: bool = False
     stdin: bool = False
@@ -156,25 +161,26 @@ class SandboxRecord:
 
 
 # Operations of a request connection, with their arguments → result:
-#   subscribe          {}                                             → {"state": SandboxRecord}, then events follow
-#   state              {}                                             → SandboxRecord
-#   configure_network  NetworkSpec                                    → {}
-#   start_container    ContainerSpec                                  → ContainerRecord (running, or stopped with `error`)
-#   stop_container     {"container_id", "signal": 15, "grace": 30.0}  → ContainerRecord, once it is dead; a second request may
-#                                                                       only shorten the time; grace 0 kills at once
-#   remove_container   {"container_id"}                               → {} (a stopped container is forgotten)
+#   subscribe          {}                           → {"state": SandboxRecord}, then events follow
+#   state              {}                           → SandboxRecord
+#   configure_network  {"spec": NetworkSpec}        → {}
+#   start_container    {"spec": ContainerSpec}      → ContainerRecord (running, or stopped with `error`)
+#   stop_container     {"container_id", "signal": 15, "grace": 30.0}
+#                                                   → ContainerRecord, once it is dead; a second request may
+#                                                     only shorten the time; grace 0 kills at once
+#   remove_container   {"container_id"}             → {} (a stopped container is forgotten)
 #   exec_sync          {"container_id", "process": ProcessSpec, "timeout": 1.0 | null, "limit": 10240}
-#                                                                     → {"exit_code", "output" (latin-1 text of stdout, then
-#                                                                        stderr, cut to `limit`), "timed_out"}
-#   reopen_log         {"container_id"}                               → {}
-#   shutdown           {}                                             → {}, and the shim ends; refused while a container runs
+#                                                   → {"exit_code", "output" (latin-1 text of stdout, then
+#                                                     stderr, cut to `limit`), "timed_out"}
+#   reopen_log         {"container_id"}             → {}
+#   shutdown           {}                           → {}, and the shim ends; refused while a container runs
 # Stream connections:
-#   exec               {"container_id", "process": ProcessSpec, "width", "height"}   → {"pid"}
-#   attach             {"container_id", "stdin": bool}                              → {"tty": bool}
+#   exec               {"container_id", "process": ProcessSpec, "width", "height"} → {"pid"}
+#   attach             {"container_id", "stdin": bool}                            → {"tty": bool}
 # Events: {"event": "container_died", "container": ContainerRecord}
 #
-# The zygote speaks SOCK_SEQPACKET, one JSON object a packet: {"id", "op": "spawn", "spec": SandboxSpec} → {"id", "pid"} sent by
-# the new shim itself once its socket listens, or {"id", "error": {"step", "errno", "text"}}.
+# The zygote speaks SOCK_SEQPACKET, one JSON object a packet: {"id", "op": "spawn", "spec": SandboxSpec} →
+# {"id", "pid"} once the new shim's socket listens, or {"id", "error": {"step", "errno", "text"}}.
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -1,0 +1,118 @@
+"""Mount trees: making file systems, cloning what is mounted, attaching, changing the root.
+
+Thin verbs over the new mount API, which works on descriptors: a tree is made detached, seen by nobody, and
+becomes visible in one step, `attach`. `linux.mounts` puts the verbs together to operations; the shim uses
+some of them directly.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minikubelet.linux import namespaces, syscalls
+
+
+def new_filesystem(kind: str, attributes: int = 0, values: tuple[tuple[str, str], ...] = ()) -> int:
+    """A detached mount of a new file system."""
+    context = syscalls.fsopen(kind)
+    try:
+        syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "source", kind)
+        for key, value in values:
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, value)
+        syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
+        return syscalls.fsmount(context, attributes)
+    finally:
+        os.close(context)
+
+
+def clone_tree(path: str, *, recursive: bool = False) -> int:
+    """A detached copy of the mount at `path`."""
+    flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if recursive else 0)
+    return syscalls.open_tree(syscalls.AT_FDCWD, path, flags)
+
+
+def attach(tree: int, target: int) -> None:
+    """Mount `tree` on `target`; closes both."""
+    try:
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(target)
+        os.close(tree)
+
+
+def mount_overlay(lower: list[str], upper: str, work: str, mountpoint: str) -> int:
+    """Mount an overlay and return its root.
+
+    fsconfig(2) takes at most 255 bytes a string, which two layers with honest paths fill. So each directory
+    is opened and named by its descriptor, relative to /proc/self/fd: "12:13:14". More than about eighty
+    layers need Linux 6.8, which takes them one by one.
+    """
+    directories = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in (*lower, upper, work)]
+    target = os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    *layers, upper_name, work_name = (str(fd) for fd in directories)
+    joined = ":".join(layers)
+    values = [("lowerdir", joined)] if len(joined) < 256 else [("lowerdir+", layer) for layer in layers]
+    values += [("upperdir", upper_name), ("workdir", work_name)]
+    os.chdir("/proc/self/fd")
+    try:
+        tree = new_filesystem("overlay", 0, tuple(values))
+    finally:
+        os.chdir("/")
+        for fd in directories:
+            os.close(fd)
+    attach(os.dup(tree), target)
+    return tree
+
+
+def cut_off_from_node(propagation: int) -> None:
+    """Set the propagation of every mount of this namespace: MS_SLAVE, MS_PRIVATE."""
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        syscalls.mount_setattr(root, propagation=propagation, recursive=True)
+    finally:
+        os.close(root)
+
+
+def make_root(root: int) -> None:
+    """pivot_root(2) into the mount `root` and let go of everything else.
+
+    The old root is put on top of the new one and then detached from there, so no directory for it is needed.
+    """
+    os.fchdir(root)
+    syscalls.pivot_root(".", ".")
+    syscalls.umount2(".", syscalls.MNT_DETACH)
+    os.chdir("/")
+
+
+def hold_tmpfs(size: int) -> int:
+    """A new mount namespace that consists of one tmpfs and nothing else; its file.
+
+    Containers clone their /dev/shm from it, so all of a pod's containers see the same files, and nothing is
+    mounted on the node: when the last descriptor is closed, however the shim ends, the tmpfs is gone. (A
+    detached mount would be simpler still, but before Linux 6.15 it can be attached only once.)
+    """
+    own = namespaces.open_own(syscalls.CLONE_NEWNS)
+    own_namespaces = os.open(
+        "/proc/self/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    )  # /proc is about to vanish
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        try:
+            _make_tmpfs_the_root(size)
+            return os.open("mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=own_namespaces)
+        finally:
+            syscalls.setns(own, syscalls.CLONE_NEWNS)
+    finally:
+        os.close(own_namespaces)
+        os.close(own)
+
+
+def _make_tmpfs_the_root(size: int) -> None:
+    tree = new_filesystem("tmpfs", 0, (("size", str(size)), ("mode", "1777")))
+    try:
+        cut_off_from_node(syscalls.MS_PRIVATE)
+        target = os.open("/proc", os.O_PATH | os.O_CLOEXEC)  # any directory will do
+        attach(os.dup(tree), target)
+        make_root(tree)
+    finally:
+        os.close(tree)

@@ -1,0 +1,107 @@
+"""Running one more process in a container: a probe, a hook, `kubectl exec`.
+
+The shim forks; there is no second start of an interpreter. The child is born in the container's pid
+namespace and in a cgroup of its own below the container's, so that a time-out, or a client that goes away,
+ends all of it in one step, daemons included, and nothing else. It joins the other namespaces through the
+container's pidfd, not dumpable as every child of the shim, and from then on it is the same story as a
+container's: `process.become`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from typing import NoReturn
+
+from minikubelet.linux import cgroup, namespaces, syscalls
+from minikubelet.shim import container, process
+from minikubelet.shim.connection import Refused
+from minikubelet.shim.loop import Loop
+from minikubelet.shim.monitor import Monitor
+from minikubelet.shim.process import Failure, Reporter, Streams
+from minikubelet.shim.protocol import ProcessSpec
+
+
+def run(
+    spec: ProcessSpec, oom_score_adj: int, pidfd: int, streams: tuple[int, int, int], report: Reporter
+) -> NoReturn:
+    """The story of a process that joins a container.
+
+    1 oom_score_adj, while the node's /proc is there · 2 the container's mount and cgroup namespaces;
+    network, IPC and UTS are the shim's own, and the pid namespace is that of birth · 3 working directory ·
+    4 `process.become`
+    """
+    report.at("set oom_score_adj")
+    container.set_oom_score(oom_score_adj)
+    report.at("join the container's namespaces")
+    syscalls.setns(pidfd, syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP)
+    report.at(f"open the working directory {spec.cwd}")
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = process.open_working_directory(root, spec)
+    process.become(spec, streams, directory, report)
+
+
+class Exec:
+    """A process that was started in a container. What becomes of its streams is up to the two kinds of it."""
+
+    def __init__(self, loop: Loop, monitor: Monitor, spec: ProcessSpec, null: int) -> None:
+        own = monitor.spec.process
+        self.spec = replace(
+            spec,
+            uid=own.uid if spec.uid is None else spec.uid,
+            gid=own.gid if spec.gid is None else spec.gid,
+            groups=own.groups if spec.groups is None else spec.groups,
+            capabilities=own.capabilities if spec.capabilities is None else spec.capabilities,
+        )
+        self._loop, self._monitor, self._null = loop, monitor, null
+        self._cgroup = monitor.new_exec_cgroup()
+
+    def start(self) -> None:
+        """Clone the process. Refused: what the shim itself could not do for it."""
+        monitor, spec = self._monitor, self.spec
+        assert monitor.child is not None
+        pidfd, oom_score_adj = monitor.child.pidfd, monitor.spec.oom_score_adj
+        streams = Streams()
+        try:
+            os.mkdir(self._cgroup)
+            streams = Streams.open(spec, self._null, monitor.devpts)
+            with process.open_directory(self._cgroup) as directory, in_pid_namespace(pidfd):
+                self.child = process.start(
+                    self._loop,
+                    0,
+                    directory,
+                    lambda report: run(spec, oom_score_adj, pidfd, streams.child, report),
+                    self,
+                )
+        except OSError as error:
+            streams.close(self._null)
+            self.remove_cgroup()
+            raise Refused(f"cannot start a process: {error}", "exec", error.errno or 0) from error
+        streams.close_child_ends(self._null)
+        self.follow(streams)
+
+    def kill(self) -> None:
+        """All of it."""
+        cgroup.kill(self._cgroup)
+
+    def remove_cgroup(self) -> None:
+        """A daemon that was left behind keeps it until the container ends."""
+        with suppress(OSError):
+            cgroup.remove(self._cgroup)
+
+    def follow(self, streams: Streams) -> None:
+        raise NotImplementedError
+
+    def child_started(self) -> None:
+        raise NotImplementedError
+
+    def child_failed(self, failure: Failure) -> None:
+        raise NotImplementedError
+
+    def child_exited(self, code: int) -> None:
+        raise NotImplementedError
+
+
+def in_pid_namespace(pidfd: int) -> AbstractContextManager[None]:
+    return namespaces.entered(pidfd, syscalls.CLONE_NEWPID)

@@ -1,0 +1,104 @@
+"""What a pod's containers share, held by the shim: namespaces, /dev/shm, a null device, perhaps process 1.
+
+`enter` turns a fresh process into the pod sandbox. All of it is bound to the shim's life by descriptors and
+namespaces: there is nothing to clean up on the node, however the shim ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from dataclasses import dataclass
+from typing import NoReturn
+
+from minikubelet.linux import interfaces, paths, syscalls, trees
+from minikubelet.shim.protocol import SandboxSpec
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """Descriptors every container of the pod is built with."""
+
+    spec: SandboxSpec
+    null: int  # a null device of the pod's own: what a container does to it touches nobody else
+    shm: int  # mount namespace whose root is the pod's /dev/shm; -1 with hostIPC
+    init_pid: int = 0  # shareProcessNamespace: process 1 of the pod
+    init_pidfd: int = -1
+
+
+def enter(spec: SandboxSpec) -> Sandbox:
+    """Make the pod's namespaces and step into them.
+
+    1 network, IPC, UTS · 2 host name · 3 loopback · 4 sysctls · 5 shared memory and null device · 6 process 1
+    """
+    kinds = (
+        (syscalls.CLONE_NEWNET, spec.host_network),
+        (syscalls.CLONE_NEWIPC, spec.host_ipc),
+        (syscalls.CLONE_NEWUTS, spec.host_network),  # the node's network comes with the node's name
+    )
+    syscalls.unshare(sum(kind for kind, shared_with_node in kinds if not shared_with_node))
+    if not spec.host_network:
+        syscalls.sethostname(spec.hostname)
+        interfaces.set_up("lo")
+    for name, value in spec.sysctls.items():
+        set_sysctl(spec, name, value)
+    sandbox = Sandbox(spec, make_null_device(), -1 if spec.host_ipc else trees.hold_tmpfs(spec.shm_size))
+    if spec.share_process_namespace:
+        start_init(sandbox)
+    return sandbox
+
+
+_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+
+
+def set_sysctl(spec: SandboxSpec, name: str, value: str) -> None:
+    """Only what belongs to a namespace the pod has for itself: everything else would change the node."""
+    of_network = name.startswith("net.") and not spec.host_network
+    of_ipc = name.startswith(_IPC_SYSCTLS) and not spec.host_ipc
+    path = name if "/" in name else name.replace(".", "/")
+    if not (of_network or of_ipc) or ".." in path.split("/"):
+        raise PermissionError(1, "not a sysctl of the pod's own namespaces", name)
+    paths.write_kernel_file(f"/proc/sys/{path}", value, syscalls.PROC_SUPER_MAGIC)
+
+
+def make_null_device() -> int:
+    """A null device on a detached tmpfs of its own, open."""
+    tree = trees.new_filesystem("tmpfs", 0, (("size", "4k"),))
+    try:
+        os.mknod("null", 0o666 | stat.S_IFCHR, os.makedev(1, 3), dir_fd=tree)
+        return os.open("null", os.O_RDWR | os.O_CLOEXEC, dir_fd=tree)
+    finally:
+        os.close(tree)
+
+
+def start_init(sandbox: Sandbox) -> None:
+    """Process 1 of a shared pid namespace: reaps whoever is orphaned there, and dies with the shim."""
+    sandbox.init_pid, sandbox.init_pidfd = syscalls.clone3(syscalls.CLONE_NEWPID)
+    if sandbox.init_pid == 0:
+        try:
+            _be_init(sandbox.shm)
+        finally:
+            os._exit(125)
+
+
+def _be_init(empty_mount_namespace: int) -> NoReturn:
+    """Containers of the pod can see this process, so it has nothing to see:
+
+    No files but the pod's shared memory.
+    """
+    signal.set_wakeup_fd(-1)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.set_process_name("mk-init")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    if empty_mount_namespace >= 0:
+        syscalls.setns(empty_mount_namespace, syscalls.CLONE_NEWNS)
+    os.closerange(0, 3)
+    syscalls.close_range(3)
+    while True:
+        signal.sigwait({signal.SIGCHLD})
+        try:
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            continue

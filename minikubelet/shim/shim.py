@@ -1,0 +1,299 @@
+"""The shim: one process that *is* a pod's sandbox.
+
+It lives in the pod's namespaces, is the parent of its containers, and answers whoever connects to its
+socket: an agent, the next agent, nobody at all. It trusts neither containers nor clients to behave, and
+once it has started it does not die for them. What it knows it writes to state.json, and only then tells
+anybody.
+
+`main` is called in a process the zygote has just forked.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+
+from minikubelet.linux import interfaces, paths, syscalls
+from minikubelet.shim import protocol, sandbox
+from minikubelet.shim.connection import Connection, Refused, Request
+from minikubelet.shim.loop import READ, Loop
+from minikubelet.shim.monitor import Monitor
+from minikubelet.shim.protocol import (
+    ContainerRecord,
+    ContainerSpec,
+    NetworkSpec,
+    ProcessSpec,
+    SandboxRecord,
+    SandboxSpec,
+)
+from minikubelet.shim.sessions import Attach, ExecStream, ExecSync
+
+LOCK = "lock"
+LOG = "shim.log"
+_RETRY = 1.0  # seconds, when the system is short of something
+
+
+def main(spec: SandboxSpec, answer: int) -> None:
+    """From a fresh fork to the pod's sandbox, serving until `shutdown`.
+
+    1. A session of its own, no inherited descriptor but `answer`, nobody may look inside.
+    2. The lock of its directory: there is never a second shim for one sandbox.
+    3. The pod's namespaces.
+    4. state.json and the socket; only then the zygote hears that the shim is there.
+    5. Serve.
+    """
+    become_daemon(spec, answer)
+    lock(spec.directory)
+    shim = Shim(sandbox.enter(spec))
+    shim.save()
+    shim.listen()
+    os.write(answer, json.dumps({"pid": os.getpid()}).encode())
+    os.close(answer)
+    shim.loop.run()
+
+
+def become_daemon(spec: SandboxSpec, answer: int) -> None:
+    """Step 1. Standard error becomes the shim's log file."""
+    os.setsid()
+    if spec.cgroup:
+        with open(f"{spec.cgroup}/cgroup.procs", "w", encoding="ascii") as procs:
+            procs.write("0")
+    null = os.open("/dev/null", os.O_RDWR)
+    log = os.open(f"{spec.directory}/{LOG}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for target, fd in enumerate((null, null, log)):
+        os.dup2(fd, target)
+    os.closerange(3, answer)
+    syscalls.close_range(answer + 1)
+    os.chdir("/")
+    os.umask(0)
+    syscalls.set_process_name("mk-shim")
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        paths.write_kernel_file(
+            "/proc/self/oom_score_adj", str(spec.oom_score_adj), syscalls.PROC_SUPER_MAGIC
+        )
+    except PermissionError as error:
+        print(f"oom_score_adj stays as it is: {error}", file=sys.stderr)  # needs CAP_SYS_RESOURCE
+
+
+def lock(directory: str) -> None:
+    """Step 2. The descriptor is never closed: the lock is the life of this process."""
+    fd = os.open(f"{directory}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Shim:
+    """The pod's state, and what can be asked of it."""
+
+    def __init__(self, pod: sandbox.Sandbox) -> None:
+        self.loop = Loop()
+        self._pod = pod
+        self._monitors: dict[str, Monitor] = {}
+        self._subscribers: set[Connection] = set()
+        self._record = SandboxRecord(
+            version=protocol.VERSION,
+            spec=pod.spec,
+            pid=os.getpid(),
+            boot_id=boot_id(),
+            created_at=time.time(),
+        )
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if pod.init_pid:
+            self.loop.watch_child(pod.init_pid, pod.init_pidfd, self._init_died)
+
+    # State
+
+    def save(self) -> None:
+        """Replace state.json in one step. Readers see the old one or the new one."""
+        self._record.containers = [monitor.record for monitor in self._monitors.values()]
+        path = f"{self._record.spec.directory}/{protocol.STATE}"
+        with open(f"{path}.new", "w", encoding="utf-8", opener=_private) as file:
+            json.dump(protocol.plain(self._record), file)
+        os.replace(f"{path}.new", path)
+
+    def changed(self) -> None:
+        """As `save`, but a full disk does not stop a pod: the old state stays, and it is tried again."""
+        try:
+            self.save()
+        except OSError as error:
+            print(f"cannot write the state: {error}", file=sys.stderr, flush=True)
+            self.loop.call_later(_RETRY, self.changed)
+
+    def container_died(self, monitor: Monitor) -> None:
+        event = {"event": "container_died", "container": protocol.plain(monitor.record)}
+        for client in list(self._subscribers):
+            client.send(event)
+
+    def _init_died(self, code: int) -> None:
+        """The kernel has killed everything in the pod's pid namespace; no container can be started again."""
+        print(f"process 1 of the pod died ({code}); the sandbox is lost", file=sys.stderr, flush=True)
+        self.loop.running = False
+
+    # Clients
+
+    def listen(self) -> None:
+        """A path in a socket address has at most 107 bytes; through a descriptor it is always short."""
+        with_directory = os.open(self._record.spec.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            path = f"/proc/self/fd/{with_directory}/{protocol.SOCKET}"
+            if os.path.lexists(path):
+                os.unlink(path)  # of a shim that was killed: this one holds the lock
+            os.umask(0o177)
+            self._listener.bind(path)
+            os.umask(0)
+        finally:
+            os.close(with_directory)
+        self._listener.listen(128)
+        self._watch_listener()
+
+    def _watch_listener(self) -> None:
+        self.loop.watch(self._listener.fileno(), READ, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:  # EMFILE, ENFILE, ENOMEM: leave them in the queue for a moment
+            self.loop.forget(self._listener.fileno())
+            self.loop.call_later(_RETRY, self._watch_listener)
+            return
+        _, uid, _ = struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid == 0:
+            Connection(self.loop, client.detach(), self._serve)
+        else:
+            client.close()
+
+    def _serve(self, client: Connection, request: Request) -> None:
+        operation = OPERATIONS.get(request.get("op", ""))
+        try:
+            if operation is None:
+                raise Refused(f"unknown operation {request.get('op')!r}")
+            operation(self, client, request)
+        except Refused as refused:
+            client.refuse(request, refused)
+        except OSError as error:
+            client.refuse(request, Refused(f"cannot {request['op']}: {error}", number=error.errno or 0))
+        except (KeyError, TypeError, ValueError) as error:
+            client.refuse(
+                request, Refused(f"bad request: {type(error).__name__}: {error}", number=errno.EINVAL)
+            )
+
+    def _monitor(self, request: Request) -> Monitor:
+        monitor = self._monitors.get(request["container_id"])
+        if monitor is None:
+            raise Refused(f"container {request['container_id']} not found", number=errno.ENOENT)
+        return monitor
+
+    def _running(self, request: Request) -> Monitor:
+        monitor = self._monitor(request)
+        if not monitor.running:
+            raise Refused(f"container {request['container_id']} is not running", number=errno.ESRCH)
+        return monitor
+
+    # Operations, in the order of protocol.py
+
+    def subscribe(self, client: Connection, request: Request) -> None:
+        self._subscribers.add(client)
+        client.when_closed(lambda: self._subscribers.discard(client))
+        client.answer(request, {"state": protocol.plain(self._record)})
+
+    def state(self, client: Connection, request: Request) -> None:
+        client.answer(request, protocol.plain(self._record))
+
+    def configure_network(self, client: Connection, request: Request) -> None:
+        network = protocol.load(NetworkSpec, request["spec"])
+        interfaces.configure("eth0", network.address, network.prefix, network.mtu)
+        interfaces.add_default_route(network.gateway)
+        self._record.network = network
+        self.changed()
+        client.answer(request, {})
+
+    def start_container(self, client: Connection, request: Request) -> None:
+        spec = protocol.load(ContainerSpec, request["spec"])
+        if spec.id in self._monitors:
+            raise Refused(f"container {spec.id} exists", number=errno.EEXIST)
+        monitor = Monitor(self.loop, spec, self._pod, self)
+        self._monitors[spec.id] = monitor
+        monitor.start(lambda record: client.answer(request, protocol.plain(record)))
+
+    def stop_container(self, client: Connection, request: Request) -> None:
+        def stopped(record: ContainerRecord) -> None:
+            client.answer(request, protocol.plain(record))
+
+        self._monitor(request).stop(
+            int(request.get("signal", signal.SIGTERM)), float(request["grace"]), stopped
+        )
+
+    def remove_container(self, client: Connection, request: Request) -> None:
+        monitor = self._monitors.get(request["container_id"])
+        if monitor is not None and not monitor.stopped:
+            raise Refused(f"container {monitor.spec.id} is not stopped", number=errno.EBUSY)
+        if monitor is not None:
+            del self._monitors[monitor.spec.id]
+            self.changed()
+        client.answer(request, {})
+
+    def exec_sync(self, client: Connection, request: Request) -> None:
+        spec = protocol.load(ProcessSpec, request["process"])
+        ExecSync(
+            self.loop, self._running(request), spec, self._pod.null, request=request, client=client
+        ).start()
+
+    def exec(self, client: Connection, request: Request) -> None:
+        spec = protocol.load(ProcessSpec, request["process"])
+        ExecStream(
+            self.loop, self._running(request), spec, self._pod.null, request=request, client=client
+        ).start()
+
+    def attach(self, client: Connection, request: Request) -> None:
+        Attach(self._running(request), request, client)
+
+    def reopen_log(self, client: Connection, request: Request) -> None:
+        self._monitor(request).reopen_log()
+        client.answer(request, {})
+
+    def shutdown(self, client: Connection, request: Request) -> None:
+        alive = [monitor.spec.name for monitor in self._monitors.values() if not monitor.stopped]
+        if alive:
+            raise Refused(f"still running: {', '.join(alive)}", number=errno.EBUSY)
+        os.unlink(f"{self._record.spec.directory}/{protocol.SOCKET}")
+        client.answer(request, {})
+        self.loop.running = False
+
+
+OPERATIONS: dict[str, Callable[[Shim, Connection, Request], None]] = {
+    operation.__name__: operation
+    for operation in (
+        Shim.subscribe,
+        Shim.state,
+        Shim.configure_network,
+        Shim.start_container,
+        Shim.stop_container,
+        Shim.remove_container,
+        Shim.exec_sync,
+        Shim.exec,
+        Shim.attach,
+        Shim.reopen_log,
+        Shim.shutdown,
+    )
+}
+
+
+def boot_id() -> str:
+    """Of this boot of the machine: pids and namespaces of another one mean nothing."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,152 @@
+"""The zygote: a small, warm process that becomes a shim by fork, in about a millisecond.
+
+It has imported everything a shim will ever need and then emptied its importers, so neither it nor any
+descendant can load code from anywhere again, least of all from a container's file system (CVE-2019-14271).
+It has one thread, does one thing at a time, and ends when the agent closes its end of the socket; the shims
+live on.
+
+The agent starts it (`runtime.shim_client`) with the number of a SOCK_SEQPACKET descriptor; one packet is
+one JSON object: `{"id", "op": "spawn", "spec"}` → `{"id", "pid"}` when the shim's socket listens, or
+`{"id", "error": {step, errno, text}}`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from minikubelet.linux import syscalls
+from minikubelet.shim import protocol, shim
+
+_PACKET = 1 << 20
+
+
+@dataclass(slots=True)
+class Newborn:
+    """A shim that has been forked. `answer` is -1 once it has spoken; then only its end is waited for."""
+
+    request: Any
+    pid: int
+    answer: int
+
+
+def main(agent: int) -> NoReturn:
+    """Prepare once, then fork on request."""
+    os.umask(0)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    syscalls.set_process_name("mk-zygote")
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    forget_importers()
+    gc.collect()
+    gc.freeze()  # what is never looked at by the collector is never copied after a fork
+    Zygote(agent).serve()
+
+
+def forget_importers() -> None:
+    """From here on, an import that was not done yet fails."""
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        codecs.lookup(encoding)  # Python imports these when they are first used
+    sys.path.clear()
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
+
+
+class Zygote:
+    """poll(2) rather than epoll: it leaves no descriptor behind that a fork would inherit."""
+
+    def __init__(self, agent: int) -> None:
+        self._agent = agent
+        self._answers: dict[int, Newborn] = {}  # by the descriptor of the pipe
+        self._pidfds: dict[int, int] = {}
+
+    def serve(self) -> NoReturn:
+        while True:
+            poll = select.poll()
+            for fd in (self._agent, *self._answers, *self._pidfds):
+                poll.register(fd, select.POLLIN)
+            for fd, _ in poll.poll():
+                if fd == self._agent:
+                    self._take_request()
+                elif fd in self._answers:
+                    self._pass_on(fd)
+                else:
+                    self._reap(fd)
+
+    def _take_request(self) -> None:
+        packet = os.read(self._agent, _PACKET)
+        if not packet:
+            os._exit(0)
+        request = json.loads(packet)
+        try:
+            self._spawn(request["id"], protocol.load(protocol.SandboxSpec, request["spec"]))
+        except OSError as error:
+            self._refuse(request["id"], "fork", error.errno or 0, f"cannot fork a shim: {error}")
+
+    def _spawn(self, request: Any, spec: protocol.SandboxSpec) -> None:
+        answer_read, answer_write = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(answer_read)
+            os.close(answer_write)
+            raise
+        if pid == 0:
+            be_shim(spec, answer_write)
+        os.close(answer_write)
+        self._answers[answer_read] = Newborn(request, pid, answer_read)
+        self._pidfds[os.pidfd_open(pid)] = pid
+
+    def _pass_on(self, answer: int) -> None:
+        """What the shim said, once; or that it died without a word."""
+        newborn = self._answers.pop(answer)
+        said = os.read(answer, _PACKET)
+        os.close(answer)
+        if said:
+            self._tell({"id": newborn.request, **json.loads(said)})
+        else:
+            self._refuse(newborn.request, "start", 0, f"shim {newborn.pid} died before it answered")
+
+    def _reap(self, pidfd: int) -> None:
+        del self._pidfds[pidfd]
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+
+    def _refuse(self, request: Any, step: str, number: int, text: str) -> None:
+        self._tell({"id": request, "error": {"step": step, "errno": number, "text": text}})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        try:
+            os.write(self._agent, json.dumps(message).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            os._exit(0)
+
+
+def be_shim(spec: protocol.SandboxSpec, answer: int) -> NoReturn:
+    """The forked child. A failure before it listens is its answer; it always ends here."""
+    code = 1
+    try:
+        shim.main(spec, answer)
+        code = 0
+    except BaseException as error:
+        report = {
+            "step": "start",
+            "errno": getattr(error, "errno", None) or 0,
+            "text": f"cannot start the shim: {error}",
+        }
+        try:
+            os.write(answer, json.dumps({"error": report}).encode())
+        except OSError:
+            traceback.print_exc()  # it was serving already: a bug, and its log file is the place to say so
+    finally:
+        os._exit(code)
