@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from minikubelet.cli import resources
 from minikubelet.cli.base import Session
-from minikubelet.cli.errors import CliError, raise_all
+from minikubelet.cli.errors import AgentUnreachable, CliError, raise_all
 from minikubelet.cli.targets import Target
 from minikubelet.errors import ManifestError
 from minikubelet.v1 import manifest
@@ -31,24 +31,34 @@ class Manifested(NamedTuple):
 
 
 def objects_in(session: Session, names: Sequence[str], *, recursive: bool = False) -> list[Manifested]:
-    """Every object of every file, in order. One error per file that cannot be read, per object that cannot
-    be sent.
-    """
-    found: list[Manifested] = []
+    """Every object of every file, in order."""
+    return place(session, documents_in(names, recursive=recursive))
+
+
+def documents_in(names: Sequence[str], *, recursive: bool = False) -> list[manifest.Document]:
+    """What the files hold; one error per file that cannot be read."""
+    found: list[manifest.Document] = []
     errors: list[CliError] = []
     for path in files(names, recursive=recursive):
         try:
-            documents = _read(path)
+            found += _read(path)
         except ManifestError as error:
             errors.append(CliError(str(error)))
-            continue
-        for document in documents:
-            try:
-                found.append(_placed(session, document))
-            except CliError as error:
-                if error.exit_code != 1:
-                    raise
-                errors.append(error)
+    raise_all(errors)
+    return found
+
+
+def place(session: Session, documents: Sequence[manifest.Document]) -> list[Manifested]:
+    """The documents as objects of the API; one error per document that has no place there."""
+    found: list[Manifested] = []
+    errors: list[CliError] = []
+    for document in documents:
+        try:
+            found.append(_placed(session, document))
+        except AgentUnreachable:
+            raise
+        except CliError as error:
+            errors.append(error)
     raise_all(errors)
     return found
 
@@ -104,11 +114,11 @@ def _placed(session: Session, document: manifest.Document) -> Manifested:
     name = metadata.get("name") or ""
     try:
         resource = resources.of_kind(session.client, version, kind)
+    except AgentUnreachable:
+        raise
     except CliError as error:
-        if error.exit_code != 1:
-            raise
-        place = f'for name: "{name}" namespace: "{metadata.get("namespace") or ""}" from "{document.source}"'
-        raise CliError(f"resource mapping not found {place}: {error}") from error
+        where = f'for name: "{name}" namespace: "{metadata.get("namespace") or ""}" from "{document.source}"'
+        raise CliError(f"resource mapping not found {where}: {error}") from error
     namespace = _namespace(session, metadata) if resource.namespaced else ""
     if namespace:
         metadata["namespace"] = namespace

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from minikubelet.cli import resources
 from minikubelet.cli.client import Client
-from minikubelet.cli.errors import CliError, StatusError, UsageError, raise_all
+from minikubelet.cli.errors import AgentUnreachable, CliError, StatusError, UsageError, raise_all
 from minikubelet.cli.resources import Resource
 
 PAGE = 500
@@ -112,9 +112,9 @@ def each(items: Iterable[Any], act: Callable[[Any], None]) -> None:
     for item in items:
         try:
             act(item)
+        except AgentUnreachable:
+            raise
         except CliError as error:
-            if error.exit_code != 1:
-                raise
             errors.append(error)
     raise_all(errors)
 
