@@ -1,9 +1,10 @@
 """Back-off: how long a thing that failed is left alone (kubelet-behaviour 2.8, 2.9).
 
-One `Backoff` serves all crash loops of the node, another all image pulls. The first failure costs nothing:
-`next` makes an entry of 10 s and the restart happens at once; each later restart doubles the entry up to the
-cap. An instance that lived for more than 10 minutes after its last restart was decided has recovered: its
-entry starts afresh. Hence the delays a user sees: 0, 10, 20, 40, 80, 160, 300, 300 …
+Each pod worker has one `Backoff` for the crash loops of its containers and one for the pulls of its images.
+The first failure costs nothing: `next` makes an entry of 10 s and the restart happens at once; each later
+restart doubles the entry up to the cap. An instance that lived for more than 10 minutes after its last
+restart was decided has recovered: its entry starts afresh. Hence the delays a user sees: 0, 10, 20, 40, 80,
+160, 300, 300 …
 
 Entries live in memory only; a restarted agent restarts everything at once, as the kubelet does. Pure: `now`
 and `since` are seconds of one monotonic clock, given by the caller. The caller converts the runtime's
@@ -13,6 +14,7 @@ back-off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -38,9 +40,13 @@ class Backoff:
         self.initial = min(initial, cap)
         self._entries: dict[Hashable, Entry] = {}
 
-    def expires_at(self, key: Hashable, since: float) -> float:
-        """When a restart may happen after an end at `since`; a time that has passed means: now."""
+    def expires_at(self, key: Hashable, since: float | None = None) -> float:
+        """When the next try may happen after an end at `since`, or since the last decision; a time that has
+        passed means: now.
+        """
         entry = self._entries.get(key)
+        if since is None:
+            return entry.decided_at + entry.delay if entry else -math.inf
         if entry is None or self._stable(entry, since):
             return since
         return since + entry.delay
@@ -58,18 +64,6 @@ class Backoff:
             return
         entry.delay = min(entry.delay * FACTOR, self.cap)
         entry.decided_at = now
-
-    def forget(self, key: Hashable) -> None:
-        self._entries.pop(key, None)
-
-    def drop_idle(self, now: float) -> None:
-        """Entries that nobody asked to grow for 10 minutes are garbage: they would start afresh anyway."""
-        self._entries = {
-            key: entry for key, entry in self._entries.items() if now - entry.decided_at <= STABLE_AFTER
-        }
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     @staticmethod
     def _stable(entry: Entry, since: float) -> bool:

@@ -122,7 +122,16 @@ def _of_instances(
         status.restart_count = (before.restart_count or 0) + 1
     if len(instances) > 1:
         status.last_state = _state(instances[1], None, limit)
+    elif before is not None and newest.attempt > 0:
+        status.last_state = _remembered_end(before, status)
     return status
+
+
+def _remembered_end(before: ContainerStatus, status: ContainerStatus) -> ContainerState:
+    """The runtime has forgotten the instance before (a reboot empties /run); the status has not."""
+    if before.container_id != status.container_id and before.state is not None and before.state.terminated:
+        return before.state
+    return before.last_state or ContainerState()
 
 
 def _state(instance: Instance, before: ContainerStatus | None, limit: int) -> ContainerState:

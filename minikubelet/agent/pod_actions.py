@@ -51,7 +51,7 @@ class ContainerToKill:
 class PodActions:
     """Carried out in the order of the fields."""
 
-    kill_pod: bool = False  # sandbox and all containers
+    kill_pod: bool = False  # sandbox and all containers; then `to_kill` says nothing new
     create_sandbox: bool = False
     attempt: int = 0  # of the sandbox to be made
     to_kill: tuple[ContainerToKill, ...] = ()

@@ -131,3 +131,4 @@ class Collaborators:
     clock: Clock
     random: Random
     node: NodeFacts = field(default_factory=NodeFacts)
+    max_restart_delay: float = 300.0  # crashLoopBackOff.maxContainerRestartPeriod (2.8)

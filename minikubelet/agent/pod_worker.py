@@ -1,0 +1,449 @@
+"""One task for each pod: observe, decide, act, report (kubelet-behaviour 2.3, 4.3, 14.2).
+
+    syncing ──deleted, or its phase is terminal──▶ terminating ──all dead──▶ terminated ──deleted──▶ finished
+
+The phases only move forward. The worker's mailbox holds one thing, the latest pod; whatever arrives in the
+middle of a round is looked at in the next. Rounds follow one another when something happened (the pod
+changed, a container died, a probe's result changed) and otherwise after a pause: 60 s when all is well, 10 s
+after an error, the end of the back-off when a container is in one; each a little longer by chance, so that
+pods do not march in step.
+
+Nothing in memory is needed to go on after a restart of the agent: the worker begins by observing, and what
+runs is kept. Only this module starts and stops containers; what there is to do is decided in `pod_actions`,
+what there is to say in `pod_status`. How one container is started is told in `container_start`, how
+containers end in `termination`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import Enum
+
+from minikubelet.errors import KillContainerError, RuntimeServiceError
+from minikubelet.runtime.cri import ContainerStatus, PodLifecycleEvent, PodRuntimeStatus
+from minikubelet.v1 import Container, Pod, PodStatus, to_dict
+
+from .attempts import Attempts
+from .backoff import Backoff
+from .container_start import BackoffState, Start, StartFailed, start_container
+from .facts import PhaseOverride, Situation, WaitingReason
+from .names import log_name, uid_of
+from .phase import is_terminal
+from .pod_actions import PodActions, pod_actions
+from .pod_status import final_status, generate_status, illegal_transition, published_status
+from .ports import Collaborators
+from .restart_policy import init_containers, is_sidecar, latest_exited, regular_containers
+from .termination import Kill, container_grace, kill_container, kill_containers, pod_grace, pod_ip
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 0.0
+RESYNC = 60.0
+ERROR_PAUSE = 10.0
+# The kubelet's relist sees a new sandbox and syncs once more: so ErrImagePull is followed by ImagePullBackOff
+# within a second (2.9).
+AFTER_NEW_SANDBOX = 1.0
+LONGEST_BACKOFF_PAUSE = 60.0
+SPREAD = 1.5
+DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+
+
+class Phase(Enum):
+    """Of the worker, not of the pod."""
+
+    SYNCING = "syncing"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+    FINISHED = "finished"
+
+
+class PodWorker:
+    """Looks after one pod (one uid) until nothing is left of it. Starts working when it is made."""
+
+    def __init__(self, pod: Pod, use: Collaborators) -> None:
+        self.phase = Phase.SYNCING
+        self._use = use
+        self._pod = pod
+        self._uid = uid_of(pod)
+        self._removed = False  # the API object is gone
+        self._least_grace: int | None = None
+        self._belief = pod.status or PodStatus()  # what we know; at first, what the API knows of us
+        self._published = self._belief
+        self._observed: PodRuntimeStatus | None = None
+        self._attempts = Attempts(pod.status)
+        self._backoff = BackoffState(crashes=Backoff(cap=use.max_restart_delay))
+        self._reasons: dict[str, WaitingReason] = {}
+        self._ended_at: dict[str, float] = {}  # container id → when it ended, on the monotonic clock
+        self._deadline: tuple[object, float] | None = None  # (what it was computed from, monotonic)
+        self._deadline_told = False
+        self._awake = asyncio.Event()
+        metadata = pod.metadata
+        assert metadata is not None
+        name = f"pod {metadata.namespace}/{metadata.name}"
+        self._task = asyncio.create_task(self._run(), name=name)
+
+    # What others call; none of these waits for the pod
+
+    def update(self, pod: Pod) -> None:
+        """The API object changed. What only changed in its status wakes nobody: it came from here."""
+        if self._removed:
+            return
+        former, self._pod = self._pod, pod
+        if _wanted(former) != _wanted(pod):
+            self._awake.set()
+
+    def remove(self, pod: Pod) -> None:
+        """The API object is gone (force delete, or an orphan): end everything within a second or three."""
+        self._pod = pod
+        self._removed = True
+        self._awake.set()
+
+    def wake(self, event: PodLifecycleEvent | None = None) -> None:
+        """Something changed below. Nobody but this worker starts containers, so starts are no news."""
+        if event is None or event.type != "ContainerStarted":
+            self._awake.set()
+
+    def probe_changed(self) -> None:
+        """A stored probe result changed: `ready` and `started` are shown at once, even while a start blocks
+        the sync (3.4, 5.2); everything else follows in the next round.
+        """
+        if self._observed is not None and self.phase in (Phase.SYNCING, Phase.TERMINATING):
+            self._report(self._pod, self._observed)
+        self._awake.set()
+
+    async def stop(self) -> None:
+        """The agent ends; the pod is left as it is."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def status(self) -> PodStatus:
+        """As published last."""
+        return self._published
+
+    # The loop
+
+    async def _run(self) -> None:
+        while self.phase is not Phase.FINISHED:
+            self._awake.clear()
+            pause = await self._round()
+            await self._sleep(pause)
+
+    async def _round(self) -> float | None:
+        """One round of the current phase; how long to rest after it, None: until something happens."""
+        pod = self._pod
+        try:
+            if self._must_terminate(pod) and self.phase is Phase.SYNCING:
+                self.phase = Phase.TERMINATING
+            if self.phase is Phase.SYNCING:
+                return await self._sync_pod(pod)
+            if self.phase is Phase.TERMINATING:
+                return await self._terminate_pod(pod)
+            return await self._clean_up(pod)
+        except RuntimeServiceError as error:
+            logger.warning("cannot %s pod %s: %s", _VERBS[self.phase], log_name(pod), error)
+        except Exception as error:
+            logger.exception("the worker of pod %s failed", log_name(pod))
+            message = f"error determining status: {error}"
+            self._use.recorder.event(pod, "Warning", "FailedSync", message)
+        return self._spread(ERROR_PAUSE)
+
+    async def _sleep(self, pause: float | None) -> None:
+        deadline = self._deadline_at()
+        if self.phase is Phase.SYNCING and deadline is not None and pause is not None:
+            pause = min(pause, max(0.0, deadline - self._use.clock.monotonic()))
+        try:
+            async with asyncio.timeout(pause):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+
+    def _spread(self, pause: float) -> float:
+        return pause * self._use.random.uniform(1.0, SPREAD)
+
+    def _must_terminate(self, pod: Pod) -> bool:
+        assert pod.metadata is not None
+        ended = is_terminal(pod.status.phase) if pod.status else False
+        return self._removed or ended or pod.metadata.deletion_timestamp is not None
+
+    # Syncing (2.3)
+
+    async def _sync_pod(self, pod: Pod) -> float:
+        """1. observe what exists
+        2. report it; a terminal phase hands over to termination
+        3. start the probe workers that are missing
+        4. decide
+        5. act: kill what must go, make the sandbox, start containers
+        6. observe and report again: now it is seen why a start failed
+        """
+        observed = await self._observe()
+        if self._report(pod, observed):
+            self.phase = Phase.TERMINATING
+            return AT_ONCE
+        self._use.prober.add_pod(pod)
+        actions = pod_actions(pod, observed, self._use.prober.results(self._uid), self._belief)
+        failures = await self._act(pod, observed, actions)
+        if not actions.nothing:
+            self._report(pod, await self._observe())
+            self._forget_ends()
+        return self._pause_after(observed, actions, failures)
+
+    async def _act(self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions) -> list[StartFailed]:
+        """Carry the decision out, in its order; the starts that failed."""
+        await self._kill(pod, observed, actions)
+        sandbox = observed
+        if actions.create_sandbox:
+            sandbox = await self._create_sandbox(pod, observed, actions)
+        failures = []
+        for container in actions.init_to_start:
+            failure = await self._start(pod, container, observed, sandbox)
+            if failure is not None:
+                failures.append(failure)
+                if not is_sidecar(container):
+                    return failures
+        for container in actions.to_start:
+            failure = await self._start(pod, container, observed, sandbox)
+            if failure is not None:
+                failures.append(failure)
+        return failures
+
+    async def _kill(self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions) -> None:
+        try:
+            if actions.kill_pod:
+                if actions.create_sandbox and observed.sandboxes:
+                    text = "Pod sandbox changed, it will be killed and re-created."
+                    self._use.recorder.event(pod, "Normal", "SandboxChanged", text)
+                await kill_containers(pod, observed, None, self._use)
+                await self._use.runtime.stop_pod_sandbox(self._uid)
+                return
+            for kill in actions.to_kill:
+                grace = container_grace(pod, kill.container, kill.probe)
+                address = pod_ip(observed, self._use)
+                ending = Kill(pod, kill.container, kill.container_id, grace, kill.message, address)
+                await kill_container(ending, self._use)
+        except RuntimeServiceError as error:
+            self._use.recorder.event(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
+            raise
+
+    async def _create_sandbox(
+        self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions
+    ) -> PodRuntimeStatus:
+        """What exists with it. Its being there is shown before images are pulled (1.7)."""
+        for container in init_containers(pod):
+            # They run again from the first; what they did in the sandbox before no longer counts.
+            await self._remove(observed.instances(container.name or ""))
+        try:
+            await self._use.runtime.run_pod_sandbox(pod, actions.attempt)
+        except RuntimeServiceError as error:
+            text = f"Failed to create pod sandbox: {error}"
+            self._use.recorder.event(pod, "Warning", "FailedCreatePodSandBox", text)
+            raise
+        created = await self._observe()
+        self._report(pod, created)
+        return created
+
+    async def _start(
+        self, pod: Pod, container: Container, observed: PodRuntimeStatus, sandbox: PodRuntimeStatus
+    ) -> StartFailed | None:
+        """One container; its failure becomes the reason it is waiting (1.8.1) and stops nobody else.
+
+        `observed` is from before this round's kills: the back-off of a container that was just killed counts
+        from the end of the instance before it (2.2).
+        """
+        name = container.name or ""
+        exited = latest_exited(observed, name)
+        start = Start(
+            pod=pod,
+            container=container,
+            attempt=self._attempts.next(name),
+            pod_ip=pod_ip(sandbox, self._use),
+            ended_at=self._ended_at[exited.id] if exited else None,
+        )
+        try:
+            await start_container(start, self._backoff, self._use)
+        except StartFailed as failure:
+            self._reasons[name] = failure.waiting
+            return failure
+        self._reasons.pop(name, None)
+        await self._remove(observed.instances(name)[1:])  # what stays is shown as lastState
+        return None
+
+    async def _remove(self, instances: Sequence[ContainerStatus]) -> None:
+        """Dead instances that nobody looks at any more."""
+        for instance in instances:
+            if instance.state != "running":
+                await self._use.runtime.remove_container(self._uid, instance.id)
+
+    def _pause_after(
+        self, observed: PodRuntimeStatus, actions: PodActions, failures: Sequence[StartFailed]
+    ) -> float:
+        if failures:
+            pause = self._spread(min(self._retry_in(failure) for failure in failures))
+            return min(pause, AFTER_NEW_SANDBOX) if actions.create_sandbox else pause
+        if actions.kill_pod and not actions.create_sandbox and _is_alive(observed):
+            return AT_ONCE  # now that all are dead, the phase says how it went
+        if any(is_sidecar(container) for container in actions.init_to_start):
+            return AT_ONCE  # it has started: the next in line may
+        return self._spread(RESYNC)
+
+    def _retry_in(self, failure: StartFailed) -> float:
+        if failure.retry_at is None:
+            return ERROR_PAUSE
+        return min(max(0.0, failure.retry_at - self._use.clock.monotonic()), LONGEST_BACKOFF_PAUSE)
+
+    # Terminating (4.3): deletion, a terminal phase, the deadline
+
+    async def _terminate_pod(self, pod: Pod) -> float:
+        """1. report the states before the kill
+        2. no more liveness and startup probes of regular containers
+        3. stop every container, each with the pod's grace period, sidecars in order
+        4. stop the sandbox
+        5. report how all of them ended; only now may a terminal phase be seen
+        """
+        observed = await self._observe()
+        if is_terminal(self._published.phase) and not _is_alive(observed):
+            # Ended long ago, or never let in: the agent was restarted and has nothing to add.
+            self.phase = Phase.TERMINATED
+            return AT_ONCE
+        self._report(pod, observed)
+        self._use.prober.stop_liveness_and_startup(self._uid)
+        await self._stop_everything(pod, observed)
+        self._use.prober.remove_pod(self._uid)
+        self.phase = Phase.TERMINATED
+        self._report(self._pod, await self._observe())
+        return AT_ONCE
+
+    async def _stop_everything(self, pod: Pod, observed: PodRuntimeStatus) -> None:
+        self._least_grace = pod_grace(pod, 1 if self._removed else self._least_grace)
+        try:
+            await kill_containers(pod, observed, self._least_grace, self._use)
+            await self._use.runtime.stop_pod_sandbox(self._uid)
+            running = [one.name for one in (await self._observe()).containers if one.state == "running"]
+            if running:
+                raise KillContainerError(f"still running after a kill: {', '.join(running)}")
+        except RuntimeServiceError as error:
+            self._use.recorder.event(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
+            raise
+
+    # Terminated
+
+    async def _clean_up(self, pod: Pod) -> float | None:
+        """A finished pod keeps its records and logs until it is deleted; then nothing of it stays."""
+        assert pod.metadata is not None
+        deleted = self._removed or pod.metadata.deletion_timestamp is not None
+        if deleted:
+            self._use.prober.remove_pod(self._uid)
+            await self._use.runtime.remove_pod(self._uid)
+        if self._observed is not None:
+            self._publish(pod, final_status(pod, self._belief))
+        if not deleted:
+            return None
+        self.phase = Phase.FINISHED
+        self._use.publisher.finished(pod)
+        return AT_ONCE
+
+    # Observe and report
+
+    async def _observe(self) -> PodRuntimeStatus:
+        """What exists; when each instance ended is noted on the monotonic clock, where nobody steps it."""
+        observed = await self._use.runtime.pod_status(self._uid)
+        self._attempts.observe(observed)
+        now, wall = self._use.clock.monotonic(), self._use.clock.now().timestamp()
+        for one in observed.containers:
+            if one.state == "exited" and one.id not in self._ended_at:
+                self._ended_at[one.id] = now - max(0.0, wall - one.finished_at)
+        return observed
+
+    def _forget_ends(self) -> None:
+        known = {one.id for one in self._observed.containers} if self._observed else set()
+        self._ended_at = {id: at for id, at in self._ended_at.items() if id in known}
+
+    def _report(self, pod: Pod, observed: PodRuntimeStatus) -> bool:
+        """Make the status, publish what may be shown; is the pod's phase terminal?"""
+        use = self._use
+        status = generate_status(pod, observed, self._belief, self._situation(pod), use.clock.now())
+        broken = illegal_transition(pod, status, self._belief)
+        if broken is not None:
+            logger.error("pod %s: container %s cannot leave its terminated state", log_name(pod), broken)
+            return is_terminal(self._belief.phase)
+        self._belief, self._observed = status, observed
+        may_be_running = self.phase in (Phase.SYNCING, Phase.TERMINATING)
+        self._publish(pod, published_status(status, self._published, may_be_running=may_be_running))
+        for name in _started_but_not_ready(pod, status):
+            use.prober.probe_readiness_now(self._uid, name)
+        return is_terminal(status.phase)
+
+    def _publish(self, pod: Pod, status: PodStatus) -> None:
+        if to_dict(status) == to_dict(self._published):
+            return
+        self._published = status
+        self._use.publisher.publish(pod, status)
+        self._use.prober.status_published(pod, status)
+
+    def _situation(self, pod: Pod) -> Situation:
+        return Situation(
+            results=self._use.prober.results(self._uid),
+            reasons=self._reasons,
+            node=self._use.node,
+            override=self._past_deadline(pod),
+            stopped=self.phase is Phase.TERMINATED,
+        )
+
+    # The active deadline (4.7)
+
+    def _past_deadline(self, pod: Pod) -> PhaseOverride | None:
+        deadline = self._deadline_at()
+        if deadline is None or self._use.clock.monotonic() < deadline:
+            return None
+        if not self._deadline_told:
+            self._deadline_told = True
+            self._use.recorder.event(pod, "Normal", "DeadlineExceeded", DEADLINE_MESSAGE)
+        return PhaseOverride("DeadlineExceeded", DEADLINE_MESSAGE)
+
+    def _deadline_at(self) -> float | None:
+        """On the monotonic clock; computed anew only when the spec was changed."""
+        assert self._pod.spec is not None
+        seconds, start = self._pod.spec.active_deadline_seconds, self._belief.start_time
+        if seconds is None or start is None:
+            return None
+        if self._deadline is None or self._deadline[0] != (start, seconds):
+            left = start + timedelta(seconds=seconds) - self._use.clock.now()
+            self._deadline = ((start, seconds), self._use.clock.monotonic() + left.total_seconds())
+        return self._deadline[1]
+
+
+_VERBS = {Phase.SYNCING: "sync", Phase.TERMINATING: "terminate", Phase.TERMINATED: "clean up"}
+
+
+def _wanted(pod: Pod) -> tuple[object, ...]:
+    """What, when it changes, makes a difference to the worker: spec, deletion, and other people's conditions
+    (readiness gates).
+    """
+    metadata = pod.metadata
+    assert metadata is not None
+    gates = {gate.condition_type for gate in (pod.spec and pod.spec.readiness_gates) or ()}
+    conditions = [
+        (condition.type, condition.status)
+        for condition in (pod.status and pod.status.conditions) or ()
+        if condition.type in gates
+    ]
+    return pod.spec, metadata.deletion_timestamp, metadata.deletion_grace_period_seconds, conditions
+
+
+def _is_alive(observed: PodRuntimeStatus) -> bool:
+    ready = any(sandbox.ready for sandbox in observed.sandboxes)
+    return ready or any(one.state == "running" for one in observed.containers)
+
+
+def _started_but_not_ready(pod: Pod, status: PodStatus) -> list[str]:
+    """Containers whose readiness is checked at once, at every status made (3.2)."""
+    probed = {
+        container.name
+        for container in [*init_containers(pod), *regular_containers(pod)]
+        if container.readiness_probe is not None
+    }
+    statuses = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+    return [one.name or "" for one in statuses if one.name in probed and one.started and not one.ready]
