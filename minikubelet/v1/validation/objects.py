@@ -1,0 +1,171 @@
+"""The kinds beside the Pod: mostly their metadata, and the keys of ConfigMaps and Secrets."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from minikubelet.v1.claim import PersistentVolumeClaim, PersistentVolumeClaimSpec
+from minikubelet.v1.cluster import Lease, Namespace, ServiceAccount
+from minikubelet.v1.config import ConfigMap, Secret
+from minikubelet.v1.event import Event
+from minikubelet.v1.meta import ObjectMeta, Resource
+from minikubelet.v1.node import Node
+from minikubelet.v1.pod import Pod
+from minikubelet.v1.quantity import parse
+from minikubelet.v1.validation.field import (
+    IMMUTABLE,
+    POSITIVE,
+    Errors,
+    each_invalid,
+    forbidden,
+    invalid,
+    required,
+    too_long,
+    unsupported,
+)
+from minikubelet.v1.validation.metadata import label_selector_errors, metadata_errors, metadata_update_errors
+from minikubelet.v1.validation.names import config_key, dns_label, qualified_name
+from minikubelet.v1.validation.pod import pod_errors
+from minikubelet.v1.validation.update import pod_update_errors
+
+MAX_DATA = 1024 * 1024  # bytes of all values of a ConfigMap or Secret
+ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+# Keys that a Secret of a type must have.
+SECRET_KEYS = {
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+
+
+def errors_of(object_: Resource) -> Errors:
+    """What is wrong with a new object, of any kind."""
+    meta = object_.metadata or ObjectMeta()
+    match object_:
+        case Pod():
+            yield from pod_errors(object_)
+        case Namespace():
+            yield from metadata_errors(meta, namespaced=False, name_rule=dns_label)
+        case Node():
+            yield from metadata_errors(meta, namespaced=False)
+            yield from _taints(object_)
+        case _:
+            yield from metadata_errors(meta)
+            if type(object_) in BODIES:
+                yield from BODIES[type(object_)](object_)
+
+
+def update_errors_of(new: Resource, old: Resource) -> Errors:
+    """What is wrong with putting one object in the place of another."""
+    if isinstance(new, Pod) and isinstance(old, Pod):
+        yield from pod_update_errors(new, old)
+        return
+    yield from metadata_update_errors(new.metadata or ObjectMeta(), old.metadata or ObjectMeta())
+    yield from errors_of(new)
+    if isinstance(new, (ConfigMap, Secret)) and isinstance(old, (ConfigMap, Secret)):
+        yield from _immutable(new, old)
+    if isinstance(new, Secret) and isinstance(old, Secret) and new.type != old.type:
+        yield invalid("type", new.type, IMMUTABLE)
+
+
+def _config_map(config: ConfigMap) -> Errors:
+    data, binary = config.data or {}, config.binary_data or {}
+    for key in data:
+        yield from each_invalid(f"data[{key}]", key, config_key(key))
+        if key in binary:
+            detail = f'duplicate of key present in binaryData: "{key}"'
+            yield invalid(f"data[{key}]", key, detail)
+    for key in binary:
+        yield from each_invalid(f"binaryData[{key}]", key, config_key(key))
+    size = sum(len(value.encode()) for value in data.values()) + sum(map(_decoded_size, binary.values()))
+    if size > MAX_DATA:
+        yield too_long("", MAX_DATA)
+
+
+def _secret(secret: Secret) -> Errors:
+    data = secret.data or {}
+    for key in data:
+        yield from each_invalid(f"data[{key}]", key, config_key(key))
+    if sum(map(_decoded_size, data.values())) > MAX_DATA:
+        yield too_long("data", MAX_DATA)
+    for key in SECRET_KEYS.get(secret.type or "", ()):
+        if key not in data:
+            yield required(f"data[{key}]")
+
+
+def _decoded_size(value: str) -> int:
+    return len(base64.b64decode(value))
+
+
+def _immutable(new: ConfigMap | Secret, old: ConfigMap | Secret) -> Errors:
+    if not old.immutable:
+        return
+    if not new.immutable:
+        yield forbidden("immutable", "field is immutable when `immutable` is set")
+    if new.data != old.data:
+        yield forbidden("data", "field is immutable when `immutable` is set")
+    if isinstance(new, ConfigMap) and isinstance(old, ConfigMap) and new.binary_data != old.binary_data:
+        yield forbidden("binaryData", "field is immutable when `immutable` is set")
+
+
+def _taints(node: Node) -> Errors:
+    for index, taint in enumerate((node.spec.taints if node.spec else None) or ()):
+        path = f"spec.taints[{index}]"
+        yield from each_invalid(f"{path}.key", taint.key or "", qualified_name(taint.key or ""))
+        if not taint.effect:
+            yield required(f"{path}.effect")
+        elif taint.effect not in TAINT_EFFECTS:
+            yield unsupported(f"{path}.effect", taint.effect, TAINT_EFFECTS)
+
+
+def _event(event: Event) -> Errors:
+    meta, involved = event.metadata or ObjectMeta(), event.involved_object
+    if involved is None:
+        yield required("involvedObject")
+    elif (involved.namespace or "default") != (meta.namespace or "default"):
+        yield invalid("involvedObject.namespace", involved.namespace or "", "does not match event.namespace")
+
+
+def _claim(claim: PersistentVolumeClaim) -> Errors:
+    spec = claim.spec or PersistentVolumeClaimSpec()
+    if not spec.access_modes:
+        yield required("spec.accessModes", "at least 1 access mode is required")
+    yield from label_selector_errors("spec.selector", spec.selector)
+    for mode in spec.access_modes or ():
+        if mode not in ACCESS_MODES:
+            yield unsupported("spec.accessModes", mode, ACCESS_MODES)
+    storage = ((spec.resources.requests if spec.resources else None) or {}).get("storage")
+    if storage is None:
+        yield required("spec.resources[storage]")
+    elif parse(storage).nanos <= 0:
+        yield invalid("spec.resources[storage]", storage, POSITIVE)
+    if spec.volume_mode is not None and spec.volume_mode not in ("Block", "Filesystem"):
+        yield unsupported("spec.volumeMode", spec.volume_mode, ("Block", "Filesystem"))
+
+
+def _lease(lease: Lease) -> Errors:
+    if lease.spec is None:
+        return
+    duration, transitions = lease.spec.lease_duration_seconds, lease.spec.lease_transitions
+    if duration is not None and duration <= 0:
+        yield invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
+    if transitions is not None and transitions < 0:
+        yield invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
+
+
+def _nothing_more(_: ServiceAccount) -> Errors:
+    yield from ()
+
+
+BODIES: dict[type[Resource], Callable[[Any], Errors]] = {
+    ConfigMap: _config_map,
+    Secret: _secret,
+    Event: _event,
+    PersistentVolumeClaim: _claim,
+    ServiceAccount: _nothing_more,
+    Lease: _lease,
+}
