@@ -6,11 +6,11 @@ at all is an *error* of the check, never a failure of the container.
 
 from __future__ import annotations
 
+from minikubelet.agent.backoff import go_duration
 from minikubelet.errors import RuntimeServiceError
 from minikubelet.runtime.cri import RuntimeService
 from minikubelet.v1 import Container, ExecAction
 
-from minikubelet.agent.backoff import go_duration
 from .go_text import quoted
 from .outcome import OUTPUT_LIMIT, Outcome, error, failure, success
 from .target import expand_command

@@ -1,0 +1,531 @@
+"""Probe workers in virtual time: when they check, what they store, what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import pytest
+
+from minikubelet.agent.prober import ProbeContext, ProbeManager, ProbeObservation, Ticker
+from minikubelet.errors import RunContainerError
+from minikubelet.runtime.cri import ExecResult
+from minikubelet.v1 import (
+    Container,
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStatus,
+    ExecAction,
+    GRPCAction,
+    HTTPGetAction,
+    ObjectMeta,
+    Pod,
+    PodSpec,
+    PodStatus,
+    Probe,
+    TCPSocketAction,
+)
+from tests.unit.agent.servers import Peer, serving
+from tests.virtual_time import VirtualClock, in_virtual_time, settle
+
+CID = "c" * 64
+OK, BAD = ExecResult(0, b"fine"), ExecResult(1, b"sick")
+
+
+class Node:
+    """A prober and everything around it. `answers` are what exec probes get, the last one for ever."""
+
+    def __init__(self, *answers, spread: bool = False, seconds: float = 0.0) -> None:
+        self.answers = list(answers or (OK,))
+        self.seconds = seconds
+        self.probed: list[float] = []
+        self.events: list[tuple] = []
+        self.changes: list[tuple[float, str]] = []
+        self.seen: list[ProbeObservation] = []
+        self.clock = VirtualClock()
+        self.manager = ProbeManager(
+            ProbeContext(
+                runtime=self,
+                recorder=self,
+                clock=self.clock,
+                random=self,
+                changed=lambda uid: self.changes.append((self.now(), uid)),
+                observe=self.seen.append,
+                spread_start=spread,
+            )
+        )
+
+    def now(self) -> float:
+        return round(self.clock.monotonic(), 3)
+
+    async def exec_sync(self, uid, container_id, command, timeout, limit=10240):
+        self.probed.append(self.now())
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def event(self, pod, type, reason, message, field_path=""):
+        self.events.append((self.now(), type, reason, message, field_path))
+
+    def uniform(self, a: float, b: float) -> float:
+        return b / 2
+
+    def publish(self, pod: Pod, *containers: ContainerStatus, phase: str = "Running", ip: str = "127.0.0.1"):
+        names = [container.name for container in pod.spec.init_containers or ()]
+        status = PodStatus(
+            phase=phase,
+            pod_ip=ip,
+            container_statuses=[c for c in containers if c.name not in names],
+            init_container_statuses=[c for c in containers if c.name in names],
+        )
+        self.manager.status_published(pod, status)
+
+    def runs(
+        self, name: str = "main", cid: str = CID, started: bool = True, ago: float = 0
+    ) -> ContainerStatus:
+        since = self.clock.now() - timedelta(seconds=ago)
+        return ContainerStatus(
+            name=name,
+            container_id=f"minikubelet://{cid}",
+            started=started,
+            state=ContainerState(running=ContainerStateRunning(started_at=since)),
+        )
+
+    def result(self, cid: str = CID, uid: str = "u1"):
+        return self.manager.results(uid).get(cid)
+
+    def messages(self) -> list[str]:
+        return [message for _, _, _, message, _ in self.events]
+
+
+def exited(name: str = "main", cid: str = CID, code: int = 1) -> ContainerStatus:
+    return ContainerStatus(
+        name=name,
+        container_id=f"minikubelet://{cid}",
+        state=ContainerState(terminated=ContainerStateTerminated(exit_code=code)),
+    )
+
+
+def exec_probe(**numbers) -> Probe:
+    return Probe(exec=ExecAction(command=["check"]), **numbers)
+
+
+def make_pod(*sidecars: Container, uid: str = "u1", policy: str = "Always", **probes: Probe) -> Pod:
+    return Pod(
+        metadata=ObjectMeta(name="web", namespace="default", uid=uid),
+        spec=PodSpec(
+            restart_policy=policy,
+            init_containers=list(sidecars),
+            containers=[Container(name="main", **probes)],
+        ),
+    )
+
+
+@in_virtual_time
+async def test_ticks_count_from_the_worker_s_creation_not_from_the_container_s_start():
+    node = Node()
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
+    node.manager.add_pod(pod)
+    await asyncio.sleep(3)
+    node.publish(pod, node.runs())
+    await asyncio.sleep(40)
+    assert node.probed == [10, 20, 30, 40]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_the_first_probe_comes_at_the_first_tick_after_the_initial_delay():
+    node = Node()
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10, initial_delay_seconds=12))
+    node.manager.add_pod(pod)
+    await asyncio.sleep(3)
+    node.publish(pod, node.runs())
+    await asyncio.sleep(40)
+    assert node.probed == [20, 30, 40]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_slow_check_leaves_one_tick_pending_and_the_grid_where_it_was():
+    node = Node(seconds=2.5)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(8)
+    assert node.probed == [0, 2.5, 5, 7.5]
+    node.seconds = 0.0
+    await asyncio.sleep(4.2)
+    assert node.probed[4:] == [10, 11, 12]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_readiness_is_probed_at_once_when_asked_and_its_ticker_starts_again():
+    node = Node(BAD)
+    pod = make_pod(
+        readiness_probe=exec_probe(period_seconds=10), liveness_probe=exec_probe(period_seconds=100)
+    )
+    node.manager.add_pod(pod)
+    await asyncio.sleep(3)
+    node.publish(pod, node.runs())
+    node.manager.probe_readiness_now("u1", "main")
+    node.manager.probe_readiness_now("u1", "somebody")
+    node.manager.probe_readiness_now("unheard of", "main")
+    await asyncio.sleep(25)
+    assert node.probed == [3, 13, 23]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_trigger_during_a_check_is_remembered_once():
+    node = Node(seconds=1)
+    pod = make_pod(readiness_probe=exec_probe(period_seconds=10))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(0.5)
+    for _ in range(3):
+        node.manager.probe_readiness_now("u1", "main")
+    await asyncio.sleep(11)
+    assert node.probed == [0, 1, 11]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_workers_of_a_young_agent_wait_a_random_part_of_their_period():
+    node = Node(spread=True)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(12)
+    later = make_pod(uid="u2", liveness_probe=exec_probe(period_seconds=10))
+    node.publish(later, node.runs(cid="d" * 64))
+    node.manager.add_pod(later)
+    await asyncio.sleep(1)
+    assert node.probed == [5, 12]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_liveness_failure_is_told_once_at_the_threshold_and_then_left_alone():
+    node = Node(BAD)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=5, failure_threshold=3))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(60)
+    assert node.probed == [0, 5, 10]
+    assert node.changes == [(10, "u1")]
+    assert node.result().liveness == "failure"
+    assert node.events == [
+        (t, "Warning", "Unhealthy", "Liveness probe failed: sick", "spec.containers{main}")
+        for t in (0, 5, 10)
+    ]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_new_instance_is_probed_again_and_the_old_result_is_gone():
+    node = Node(BAD, OK)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=5, failure_threshold=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(7)
+    node.publish(pod, node.runs(cid="d" * 64))
+    await asyncio.sleep(5)
+    assert node.probed == [0, 10]
+    assert node.result() is None
+    assert node.result("d" * 64).liveness == "success"
+    assert node.changes == [(0, "u1")]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_readiness_tells_every_change_in_both_directions_and_nothing_else():
+    node = Node(OK, OK, BAD, BAD, OK)
+    pod = make_pod(readiness_probe=exec_probe(period_seconds=1, failure_threshold=2))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(10)
+    assert node.changes == [(0, "u1"), (3, "u1"), (4, "u1")]
+    assert node.result().readiness == "success"
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_startup_holds_the_others_back_until_it_succeeded():
+    node = Node(BAD, BAD, OK)
+    pod = make_pod(
+        startup_probe=exec_probe(period_seconds=1, failure_threshold=5),
+        liveness_probe=exec_probe(period_seconds=1),
+    )
+    node.publish(pod, node.runs(started=False))
+    node.manager.add_pod(pod)
+    await asyncio.sleep(4.5)
+    assert node.probed == [0, 1, 2]
+    assert node.changes == [(2, "u1")]
+    assert node.result().startup == "success"
+    node.publish(pod, node.runs(started=True))
+    await asyncio.sleep(2)
+    assert node.probed == [0, 1, 2, 5, 6]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_check_that_errors_is_tried_three_times_at_once_and_changes_nothing():
+    node = Node(RunContainerError("no such command"))
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10, failure_threshold=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(15)
+    assert node.probed == [0, 0, 0, 10, 10, 10]
+    assert node.changes == []
+    assert node.result().liveness == "success"
+    text = "Liveness probe errored and resulted in unknown state: no such command"
+    assert node.messages() == [text, text]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_an_error_that_goes_away_at_once_is_no_error():
+    node = Node(RunContainerError("busy"), OK)
+    pod = make_pod(readiness_probe=exec_probe())
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1)
+    assert node.messages() == []
+    assert node.result().readiness == "success"
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_errors_do_not_break_a_run_of_failures():
+    node = Node(BAD, *[RunContainerError("busy")] * 3, BAD)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=1, failure_threshold=2))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(2.5)
+    assert node.result().liveness == "failure"
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_failure_is_not_tried_again_before_the_next_tick():
+    node = Node(BAD)
+    pod = make_pod(readiness_probe=exec_probe())
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(5)
+    assert node.probed == [0]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_dead_container_is_not_ready():
+    node = Node(OK)
+    pod = make_pod(readiness_probe=exec_probe(period_seconds=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(0.5)
+    node.publish(pod, exited())
+    await asyncio.sleep(1)
+    assert node.result().readiness == "failure"
+    assert node.changes == [(0, "u1"), (1, "u1")]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_worker_ends_with_a_container_that_does_not_come_back():
+    node = Node(OK)
+    pod = make_pod(policy="Never", liveness_probe=exec_probe(period_seconds=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(0.5)
+    node.publish(pod, exited())
+    await asyncio.sleep(1)
+    assert node.manager.results("u1") == {}
+    node.publish(pod, node.runs())
+    await asyncio.sleep(5)
+    assert node.probed == [0]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_termination_stops_liveness_and_startup_of_regular_containers_only():
+    node = Node(OK)
+    side = Container(name="side", restart_policy="Always", liveness_probe=exec_probe(period_seconds=1))
+    pod = make_pod(
+        side, liveness_probe=exec_probe(period_seconds=1), readiness_probe=exec_probe(period_seconds=1)
+    )
+    node.publish(pod, node.runs(), node.runs("side", "d" * 64))
+    node.manager.add_pod(pod)
+    await asyncio.sleep(0.5)
+    node.manager.stop_liveness_and_startup("u1")
+    node.seen.clear()
+    await asyncio.sleep(1)
+    assert {(seen.container, seen.kind.value) for seen in node.seen} == {
+        ("main", "Readiness"),
+        ("side", "Liveness"),
+    }
+    assert node.result().liveness is None
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_only_sidecars_among_init_containers_are_probed():
+    node = Node(BAD)
+    plain = Container(name="prepare", liveness_probe=exec_probe())
+    side = Container(name="side", restart_policy="Always", liveness_probe=exec_probe())
+    pod = make_pod(plain, side)
+    node.publish(pod, node.runs("prepare", "e" * 64), node.runs("side", "d" * 64))
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1)
+    assert [event[4] for event in node.events] == ["spec.initContainers{side}"]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_removing_a_pod_ends_its_workers_in_the_middle_of_a_check():
+    node = Node(BAD, seconds=30)
+    pod = make_pod(liveness_probe=exec_probe(failure_threshold=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1)
+    node.manager.remove_pod("u1")
+    node.manager.remove_pod("u1")
+    await asyncio.sleep(100)
+    assert (node.probed, node.events, node.changes) == ([0], [], [])
+    assert node.manager.results("u1") == {}
+    assert len(asyncio.all_tasks()) == 1
+
+
+@in_virtual_time
+async def test_adding_a_pod_again_keeps_its_workers():
+    node = Node()
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
+    node.publish(pod, node.runs())
+    for _ in range(5):
+        node.manager.add_pod(pod)
+        await asyncio.sleep(1)
+    await asyncio.sleep(10)
+    assert node.probed == [0, 10]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_worker_keeps_the_deletion_it_was_born_with():
+    node = Node(BAD)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=1, failure_threshold=1))
+    pod.metadata.deletion_timestamp = node.clock.now()
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(3)
+    assert (node.probed, node.changes) == ([], [])
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_an_instance_from_before_the_agent_has_no_result_until_it_was_probed():
+    node = Node(BAD, spread=True)
+    pod = make_pod(readiness_probe=exec_probe(period_seconds=10, failure_threshold=2))
+    node.publish(pod, node.runs(ago=60))
+    node.manager.add_pod(pod)
+    await asyncio.sleep(6)
+    assert node.probed == [5]
+    assert node.result() is None
+    await asyncio.sleep(10)
+    assert node.result().readiness == "failure"
+    assert node.changes == [(15, "u1")]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_hung_probes_delay_no_other():
+    async def hang(peer: Peer) -> None:
+        await peer.reader.read()
+
+    node = Node(OK)
+    async with serving(hang) as port:
+        hung = Probe(http_get=HTTPGetAction(port=port), period_seconds=1, timeout_seconds=50)
+        for number in range(200):
+            pod = make_pod(uid=f"hung-{number}", liveness_probe=hung)
+            node.publish(pod, node.runs(cid=f"{number:064x}"))
+            node.manager.add_pod(pod)
+        pod = make_pod(liveness_probe=exec_probe(period_seconds=1))
+        node.publish(pod, node.runs())
+        node.manager.add_pod(pod)
+        await asyncio.sleep(10.5)
+        assert node.probed == list(range(11))
+        await node.manager.close()
+
+
+@in_virtual_time
+async def test_network_probes_go_to_the_pod_s_address():
+    node = Node()
+    async with serving(lambda peer: peer.reader.read()) as port:
+        pod = make_pod(readiness_probe=Probe(tcp_socket=TCPSocketAction(port=port)))
+        node.publish(pod, node.runs(), ip="127.0.0.1")
+        node.manager.add_pod(pod)
+        await asyncio.sleep(1)
+        assert node.result().readiness == "success"
+        await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_kind_of_probe_that_is_not_there_yet_is_an_error_of_the_check():
+    node = Node()
+    pod = make_pod(readiness_probe=Probe(grpc=GRPCAction(port=1)))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1)
+    assert node.messages() == [
+        "Readiness probe errored and resulted in unknown state: "
+        "missing probe handler for web_default(u1):main"
+    ]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_observers_see_every_check():
+    node = Node(OK, BAD, seconds=0.25)
+    pod = make_pod(readiness_probe=exec_probe(period_seconds=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1.5)
+    first, second = node.seen
+    assert (first.container, first.kind.value, first.outcome.verdict) == ("main", "Readiness", "success")
+    assert (second.outcome.verdict, second.outcome.output, second.result) == ("failure", "sick", "success")
+    assert (second.seconds, second.late) == (pytest.approx(0.25), pytest.approx(0, abs=1e-6))
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_mistake_in_the_prober_is_loud_and_stops_no_worker(caplog):
+    node = Node(ZeroDivisionError("a bug"), OK)
+    pod = make_pod(readiness_probe=exec_probe(period_seconds=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    with caplog.at_level(logging.ERROR):
+        await asyncio.sleep(1.5)
+    assert "cannot probe container main of pod u1" in caplog.text
+    assert node.result().readiness == "success"
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_ticker_that_nobody_waited_for_ticks_once_and_keeps_its_grid():
+    ticker = Ticker(10)
+    loop = asyncio.get_running_loop()
+    assert await ticker.wait() == 0
+    await asyncio.sleep(35)
+    assert await ticker.wait() == pytest.approx(25)
+    await ticker.wait()
+    assert loop.time() == pytest.approx(40)
+    ticker.trigger()
+    await settle()
+    await ticker.wait()
+    await ticker.wait()
+    assert loop.time() == pytest.approx(50)
