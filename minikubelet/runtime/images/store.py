@@ -1,0 +1,263 @@
+"""The images on this node.
+
+`localhost/host` is always there: the node's own root file system, so that every example runs offline. All
+others were loaded (`load`: an archive, unpacked by a process of its own) or registered (`register`: a
+directory that holds a root file system already). Looking up is a dictionary; everything that touches the
+disk runs in a worker thread.
+
+Pulling from a registry is not here yet: `ensure` is the place where it will be asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from minikubelet.config import Paths
+from minikubelet.errors import ImageError
+from minikubelet.runtime.cri import ImageRef
+from minikubelet.runtime.images.config import ImageConfig
+from minikubelet.runtime.images.records import ImageRecord, Records
+from minikubelet.runtime.images.reference import Reference, is_digest
+
+HOST_IMAGE = "localhost/host:latest"
+HOST_ID = "sha256:" + hashlib.sha256(HOST_IMAGE.encode()).hexdigest()
+LOAD_HINT = "load it with: minikubelet image load FILE (a file made by docker save or podman save)"
+SHORTEST_ID = 4  # digits of an image id that people may abbreviate it to
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image, ready to be mounted."""
+
+    id: str  # "sha256:…"
+    layers: tuple[str, ...]  # directories, top first: the lower layers of an overlay
+    config: ImageConfig
+    size: int = 0
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()  # paths in it that no container may see
+
+    @property
+    def name(self) -> str:
+        """What people call it: its first tag, else its id."""
+        return self.tags[0] if self.tags else self.id
+
+
+class ImageStore:
+    """All images; `start` before anything else."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._directory = paths.images
+        self._host = Image(
+            HOST_ID, ("/",), ImageConfig(), tags=(HOST_IMAGE,), masked=tuple(_state_directories(paths))
+        )
+        self._images: dict[str, Image] = {}
+        self._by_name: dict[str, Image] = {}
+
+    async def start(self) -> None:
+        await self._refresh()
+
+    # Looking
+
+    def resolve(self, reference: str) -> Image | None:
+        """By name, by digest or by id, as a manifest names it. Raises ImageError, InvalidImageName."""
+        if is_digest(reference):
+            return self._images.get(reference)
+        parsed = Reference.parse(reference)
+        return self._by_name.get(parsed.digested or parsed.tagged)
+
+    def find(self, reference: str) -> Image:
+        """The same for people, who may abbreviate an id. Raises ImageError if there is none."""
+        digits = reference.removeprefix("sha256:")
+        if len(digits) >= SHORTEST_ID:
+            found = [image for key, image in self._images.items() if key[len("sha256:") :].startswith(digits)]
+            if len(found) == 1:
+                return found[0]
+        image = self.resolve(reference)
+        if image is None:
+            raise ImageError("ImageNotFound", f'image "{reference}" is not on this node')
+        return image
+
+    def list(self) -> Sequence[Image]:
+        return sorted(self._images.values(), key=lambda image: image.name)
+
+    def inspect(self, reference: str) -> dict[str, Any]:
+        """JSON-ready: everything that is known of it."""
+        image = self.find(reference)
+        return {
+            "id": image.id,
+            "tags": list(image.tags),
+            "digests": list(image.digests),
+            "size": image.size,
+            "layers": list(image.layers),
+            "config": image.config.plain(),
+        }
+
+    async def ensure(self, image: str, pull_policy: str) -> ImageRef:
+        """The image of a container, by imagePullPolicy. Raises ImageError.
+
+        An image that is here is used whatever the policy says: there is no registry to ask for a newer one.
+        """
+        found = self.resolve(image)
+        if found is not None:
+            return ImageRef(image=found.name, image_id=found.id, size=found.size)
+        if pull_policy == "Never":
+            raise ImageError(
+                "ErrImageNeverPull", f'Container image "{image}" is not present with pull policy of Never'
+            )
+        name = Reference.parse(image)
+        raise ImageError(
+            "ErrImagePull",
+            f'failed to pull and unpack image "{name}": it is not on this node; {LOAD_HINT}',
+        )
+
+    # Changing
+
+    async def load(self, archive: Path | AsyncIterable[bytes]) -> Sequence[Image]:
+        """The images of an archive: file, directory (OCI layout), or bytes. Raises ImageError."""
+        path = str(archive.absolute()) if isinstance(archive, Path) else "-"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-X", "utf8", "-m", f"{__package__}.loader", str(self._directory), path,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 20,
+        )  # fmt: skip
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            reading = asyncio.create_task(process.stdout.read())
+            if not isinstance(archive, Path):
+                await _feed(process.stdin, archive)
+            process.stdin.close()
+            answer = await reading
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return await self._loaded(answer)
+
+    async def register(self, name: str, directory: Path) -> Image:
+        """A root file system that lies unpacked somewhere: used as it is, never copied. Raises ImageError."""
+        tag = Reference.parse(name).tagged
+        path = str(directory.resolve())
+        if not tag or tag == HOST_IMAGE or not directory.is_dir():
+            raise ImageError(
+                "ErrImageLoad", f"cannot register {path} as {name!r}: no directory, or no free tag"
+            )
+        record = ImageRecord(
+            id="sha256:" + hashlib.sha256(f"directory {path}".encode()).hexdigest(),
+            layers=[],
+            config=ImageConfig(),
+            size=0,
+            tags=[tag],
+            directory=path,
+        )
+        await asyncio.to_thread(self._locked_add, record)
+        await self._refresh()
+        return self._images[record.id]
+
+    async def remove(self, reference: str, in_use: Collection[str]) -> Sequence[str]:
+        """Take a name away, and with the last name the image; what was removed, in words. `in_use` holds ids.
+
+        Raises ImageError, ImageInUse.
+        """
+        image = self.find(reference)
+        if image.id == HOST_ID:
+            raise ImageError("ImageInUse", f"image {HOST_IMAGE} is this node itself and cannot be removed")
+        by_name = not image.id.removeprefix("sha256:").startswith(reference.removeprefix("sha256:"))
+        tag = Reference.parse(reference).tagged if by_name else ""
+        if tag in image.tags and len(image.tags) > 1:
+            await asyncio.to_thread(self._untag, image.id, tag)
+            await self._refresh()
+            return [f"untagged {tag}"]
+        if image.id in in_use:
+            raise ImageError("ImageInUse", f"image {image.name} is in use by a container")
+        await asyncio.to_thread(self._remove, [image.id])
+        await self._refresh()
+        return [*(f"untagged {name}" for name in image.tags), f"deleted {image.id}"]
+
+    async def prune(self, in_use: Collection[str], *, every: bool = False) -> tuple[Sequence[str], int]:
+        """Remove unused images without a tag (`every`: all unused); their ids, and the bytes freed."""
+        ids = [
+            image.id
+            for image in self._images.values()
+            if image.id not in in_use and image.id != HOST_ID and (every or not image.tags)
+        ]
+        freed = await asyncio.to_thread(self._remove, ids)
+        await self._refresh()
+        return ids, freed
+
+    # Below: in a worker thread, except where awaited
+
+    async def _refresh(self) -> None:
+        records = await asyncio.to_thread(lambda: Records(self._directory).all())
+        images = [self._host, *(self._image(record) for record in records)]
+        self._images = {image.id: image for image in images}
+        self._by_name = {name: image for image in images for name in (*image.tags, *image.digests)}
+
+    def _image(self, record: ImageRecord) -> Image:
+        paths = Records(self._directory)
+        layers = (
+            [record.directory] if record.directory else [paths.lower(diff_id) for diff_id in record.layers]
+        )
+        return Image(
+            record.id, tuple(layers), record.config, record.size, tuple(record.tags), tuple(record.digests)
+        )
+
+    async def _loaded(self, answer: bytes) -> Sequence[Image]:
+        try:
+            result = json.loads(answer)
+        except ValueError:
+            raise ImageError("ErrImageLoad", "cannot load image archive: the loader was killed") from None
+        if "error" in result:
+            raise ImageError(result["reason"], result["error"])
+        await self._refresh()
+        return [self._images[image_id] for image_id in result["images"]]
+
+    def _locked_add(self, record: ImageRecord) -> None:
+        records = Records(self._directory)
+        with records.lock():
+            records.add(record)
+
+    def _untag(self, image_id: str, tag: str) -> None:
+        records = Records(self._directory)
+        with records.lock():
+            for record in records.all():
+                if record.id == image_id:
+                    records.write(_without(record, tag))
+
+    def _remove(self, ids: Iterable[str]) -> int:
+        records = Records(self._directory)
+        with records.lock():
+            for image_id in ids:
+                records.remove(image_id)
+            return records.remove_unused_layers()
+
+
+def _without(record: ImageRecord, tag: str) -> ImageRecord:
+    return replace(record, tags=[other for other in record.tags if other != tag])
+
+
+async def _feed(stdin: asyncio.StreamWriter, archive: AsyncIterable[bytes]) -> None:
+    """The loader may give up early; it has said why on its own."""
+    try:
+        async for chunk in archive:
+            stdin.write(chunk)
+            await stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _state_directories(paths: Paths) -> list[str]:
+    """What a container of localhost/host must not see: secrets and logs of this agent and the usual one."""
+    own = [paths.run, paths.lib, paths.log_pods, paths.log_containers, paths.etc]
+    standard = Paths.under(None)
+    usual = [standard.run, standard.lib, standard.log_pods, standard.log_containers, standard.etc]
+    return sorted({os.path.realpath(path) for path in (*own, *usual)})
