@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TextIO
 
 from minikubelet.agent.node import Node
@@ -35,6 +36,8 @@ from minikubelet.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+SHIMS = "minikubelet"  # cgroup of the zygote and all shims
+
 
 def run(options: AgentOptions) -> int:
     """Until a signal. Raises NodeNotFit before anything was changed."""
@@ -42,7 +45,9 @@ def run(options: AgentOptions) -> int:
     os.umask(0o077)
     paths = Paths.under(options.root)
     configuration = read_configuration(options.config)
-    lacking = [check for check in doctor.checks() if check.required and not check.ok]
+    if options.manifests is not None:
+        raise NodeNotFit("cannot watch --manifests: static pods are not offered yet; use minikubelet apply")
+    lacking = [check for check in doctor.checks(paths.lib) if check.required and not check.ok]
     if lacking:
         raise NodeNotFit("; ".join(f"{check.name}: {check.detail}; {check.remedy}" for check in lacking))
     make_directories(paths)
@@ -59,8 +64,10 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
     async with AsyncExitStack() as stack:
         # 1. The zygote first: it is forked from a small process.
         mount = cgroup.find_mount()
-        zygote = ZygoteClient()
-        await zygote.start()
+        cgroups = Cgroups(Path(mount), frozenset(cgroup.controllers(mount)))
+        stack.callback(cgroups.stop, SHIMS)
+        zygote = ZygoteClient(f"{mount}/{SHIMS}")
+        zygote.start()
         stack.push_async_callback(zygote.close)
 
         # 2. What the node is and has.
@@ -71,21 +78,20 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
             options.node_name or default_node_name(),
             node_address() or str(network.gateway),
             paths.lib,
-            cgroup.controllers(mount),
+            cgroups.controllers,
         )
-        cgroups = Cgroups(mount, facts.controllers)
-        stack.callback(cgroups.stop)
 
         # 3. What it remembers.
         store = Store(paths.store)
         stack.callback(store.close)
-        images = ImageStore(paths.images, hidden=[paths.lib, paths.etc])
+        images = ImageStore(paths)
+        await images.start()
 
         # 4. Who works: the runtime, the node, the API.
         preparation = Preparation(paths, facts, store, images, network, configuration)
         service = Service(paths, cgroups, zygote, preparation)
         stack.push_async_callback(service.close)
-        node = Node(facts, options, store, service, cgroups, images, configuration)
+        node = Node(facts, options.pod_cidr, store, service, cgroups, images, configuration)
         await node.start()
         stack.push_async_callback(node.stop)
 
@@ -103,7 +109,7 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
     return 0
 
 
-def ready_line(paths: Paths, https: str | None) -> str:
+def ready_line(paths: Paths, https: str) -> str:
     return f"ready: unix={paths.socket} https={https or '-'} kubeconfig={paths.kubeconfig if https else '-'}"
 
 

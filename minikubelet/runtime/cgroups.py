@@ -35,9 +35,9 @@ class Cgroups:
             self.create(one)
             self._hand_down(self.mount / one.path)
 
-    def stop(self) -> None:
+    def stop(self, *others: str) -> None:
         """Remove the hierarchy if no pod is left in it."""
-        for relative in (f"{KUBEPODS}/burstable", f"{KUBEPODS}/besteffort", KUBEPODS):
+        for relative in (f"{KUBEPODS}/burstable", f"{KUBEPODS}/besteffort", KUBEPODS, *others):
             try:
                 (self.mount / relative).rmdir()
             except OSError as error:
@@ -70,6 +70,14 @@ class Cgroups:
         """Everything in it and below, at once."""
         if (self.mount / relative).exists():
             cgroup.kill(self.path(relative))
+
+    def try_remove(self, relative: str) -> None:
+        """Remove it if it is empty already; who removes the pod will come back for the rest."""
+        try:
+            cgroup.remove(self.path(relative))
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
 
     async def remove(self, relative: str) -> None:
         """It and everything below; killed processes are waited for."""

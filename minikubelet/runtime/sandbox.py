@@ -8,11 +8,13 @@ runtime's loss (exit code 255, reason Unknown, as containerd does).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from minikubelet.errors import ShimError
 from minikubelet.runtime.cri import ContainerStatus, SandboxStatus
 from minikubelet.runtime.shim_client import ShimClient
 from minikubelet.runtime.termination import termination_message
@@ -22,28 +24,44 @@ from minikubelet.shim.protocol import STATE, ContainerRecord, SandboxRecord, loa
 IMAGE, IMAGE_ID, HASH = "image", "imageID", "hash"
 TERMINATION_FILE, TERMINATION_POLICY = "terminationMessageFile", "terminationMessagePolicy"
 STOP_SIGNAL = "stopSignal"
+CGROUP = "cgroup"  # of a sandbox
 
 LOST_EXIT_CODE = 255
 START_ERROR_PREFIX = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: error during container init: "
 )
+EXEC_ERROR_PREFIX = (
+    "rpc error: code = Unknown desc = failed to exec in container: failed to start exec: "
+    "OCI runtime exec failed: exec failed: unable to start container process: "
+)
 
 
 @dataclass(slots=True)
 class Sandbox:
-    """`client` is None when the shim is gone; `lost_at` is then when that was seen."""
+    """`client` is None when the shim is gone; `watch` waits for that."""
 
     record: SandboxRecord
     directory: Path
-    cgroup: str  # of the pod, below the cgroup2 mount
     client: ShimClient | None = None
-    lost_at: float = 0.0
+    watch: asyncio.Task[None] | None = None
     messages: dict[str, str] = field(default_factory=dict)  # container id → termination message, read once
 
     @property
     def uid(self) -> str:
         return self.record.spec.uid
+
+    @property
+    def cgroup(self) -> str:
+        """The pod's, below the cgroup2 mount."""
+        return self.record.spec.labels[CGROUP]
+
+    def let_go(self) -> ShimClient | None:
+        """The line to the shim, which from now on may break without anybody minding."""
+        if self.watch is not None:
+            self.watch.cancel()
+        client, self.client = self.client, None
+        return client
 
     def status(self) -> SandboxStatus:
         network = self.record.network
@@ -76,13 +94,13 @@ class Sandbox:
         more.
         """
         self.client = None
-        self.lost_at = time.time()
+        now = time.time()
         self.record = read_record(self.directory) or self.record
         for container in self.record.containers:
             if container.state != "stopped":
                 container.state = "stopped"
                 container.exit_code = LOST_EXIT_CODE
-                container.finished_at = self.lost_at
+                container.finished_at = now
                 container.labels["lost"] = "true"
 
     def write(self) -> None:
@@ -142,6 +160,11 @@ def exit_reason(record: ContainerRecord) -> str:
 def start_error(record: ContainerRecord) -> str:
     """Why it never ran, in containerd's words; empty when it did."""
     return START_ERROR_PREFIX + record.error if record.error else ""
+
+
+def exec_error(error: ShimError) -> str:
+    """Why a command could not be started in a container, in containerd's words (3.6)."""
+    return f"{EXEC_ERROR_PREFIX}{error}"
 
 
 def read_record(directory: Path) -> SandboxRecord | None:

@@ -24,7 +24,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minikubelet.config import Paths
 from minikubelet.errors import (
@@ -44,15 +44,18 @@ from minikubelet.runtime.cri import (
     ImageRef,
     PodLifecycleEvent,
     PodRuntimeStatus,
+    SandboxStatus,
 )
 from minikubelet.runtime.preparation import Preparation
-from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, read_record
-from minikubelet.runtime.shim_client import ShimClient, ZygoteClient
+from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
+from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
 from minikubelet.shim import protocol
 from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, ProcessSpec, SandboxSpec
 from minikubelet.v1 import Container, Pod
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Service:
@@ -94,17 +97,18 @@ class Service:
         """Let go of the shims; they and their containers live on."""
         for sandboxes in self._sandboxes.values():
             for sandbox in sandboxes:
-                if sandbox.client is not None:
-                    await sandbox.client.close()
+                client = sandbox.let_go()
+                if client is not None:
+                    await client.close()
 
-    async def run_pod_sandbox(self, pod: Pod, attempt: int) -> Any:
+    async def run_pod_sandbox(self, pod: Pod, attempt: int) -> SandboxStatus:
         settings = self._prepare.pod_cgroup(pod)
         spec = self._prepare.sandbox(pod, attempt)
         async with AsyncExitStack() as undo:
             try:
                 self._cgroups.create_pod(settings)
                 undo.push_async_callback(self._cgroups.remove, settings.path)
-                sandbox = await self._spawn(spec, settings.path, undo)
+                sandbox = await self._spawn(spec, undo)
                 if not spec.host_network:
                     await self._connect_network(sandbox, undo)
             except (OSError, ShimError) as error:
@@ -141,8 +145,10 @@ class Service:
 
     # Containers
 
-    async def ensure_image(self, pod: Pod, container: Container) -> ImageRef:
-        return await self._prepare.ensure_image(pod, container)
+    async def ensure_image(
+        self, pod: Pod, container: Container, about_to_pull: Callable[[], None] | None = None
+    ) -> ImageRef:
+        return await self._prepare.ensure_image(container)
 
     async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
         sandbox = self._ready_sandbox(_uid(pod))
@@ -170,12 +176,11 @@ class Service:
     async def start_container(self, uid: str, container_id: str) -> None:
         sandbox = self._ready_sandbox(uid)
         spec = self._created.pop(container_id)
-        answer = await self._ask(sandbox, "start_container", **protocol.plain(spec))
-        record = protocol.load(ContainerRecord, answer)
+        record = await self._ask(sandbox, lambda shim: shim.start_container(spec))
         sandbox.remember(record)
         if record.error:
             await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
-            raise RunContainerError(self._prepare.start_error(record))
+            raise RunContainerError(start_error(record))
         log_files.link(self._paths.log_containers, sandbox.record.spec, record)
         await self._prune(uid, record)
 
@@ -186,14 +191,15 @@ class Service:
         sandbox, container = found
         number = signal.Signals[container.labels.get(STOP_SIGNAL, "SIGTERM")]
         try:
-            answer = await self._ask(
-                sandbox, "stop_container", container_id=container_id, signal=int(number), grace=grace
+            record = await self._ask(
+                sandbox, lambda shim: shim.stop_container(container_id, int(number), grace)
             )
         except RuntimeServiceError:
             if sandbox.client is None:
                 return  # the shim was lost meanwhile, and with it everything was killed
             raise
-        await self._died(sandbox, protocol.load(ContainerRecord, answer))
+        sandbox.remember(record)
+        await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
 
     async def remove_container(self, uid: str, container_id: str) -> None:
         found = self._find(uid, container_id)
@@ -201,7 +207,7 @@ class Service:
             return
         sandbox, container = found
         if sandbox.client is not None:
-            await self._ask(sandbox, "remove_container", container_id=container_id)
+            await self._ask(sandbox, lambda shim: shim.remove_container(container_id))
         sandbox.forget(container_id)
         if sandbox.client is None:
             sandbox.write()
@@ -216,26 +222,31 @@ class Service:
         self, uid: str, container_id: str, command: list[str], timeout: float | None, limit: int = 10240
     ) -> ExecResult:
         sandbox = self._running(uid, container_id)
+        process = ProcessSpec(argv=command, env=[], cwd="")
         answer = await self._ask(
-            sandbox,
-            "exec_sync",
-            container_id=container_id,
-            process=protocol.plain(ProcessSpec(argv=command, env=[])),
-            timeout=timeout,
-            limit=limit,
+            sandbox, lambda shim: shim.exec_sync(container_id, process, timeout, limit), exec_error
         )
-        return ExecResult(answer["exit_code"], answer["output"].encode("latin-1"), answer["timed_out"])
+        return ExecResult(*answer)
 
     async def exec(
         self, uid: str, container_id: str, command: list[str], *, stdin: bool, tty: bool
     ) -> ExecSession:
         sandbox = self._running(uid, container_id)
-        process = protocol.plain(ProcessSpec(argv=command, env=[], stdin=stdin, tty=tty))
-        return await self._stream(sandbox, "exec", container_id=container_id, process=process)
+        process = protocol.plain(ProcessSpec(argv=command, env=[], cwd="", stdin=stdin, tty=tty))
+        return await self._ask(
+            sandbox,
+            lambda shim: ShimStream.open(
+                shim.directory, "exec", container_id=container_id, process=process, width=80, height=24
+            ),
+            exec_error,
+        )
 
     async def attach(self, uid: str, container_id: str, *, stdin: bool) -> ExecSession:
         sandbox = self._running(uid, container_id)
-        return await self._stream(sandbox, "attach", container_id=container_id, stdin=stdin)
+        return await self._ask(
+            sandbox,
+            lambda shim: ShimStream.open(shim.directory, "attach", container_id=container_id, stdin=stdin),
+        )
 
     # Looking
 
@@ -262,8 +273,8 @@ class Service:
         for sandbox in self._sandboxes.get(uid, ()):
             for container in sandbox.record.containers:
                 if container.state == "running" and log_files.is_full(Path(container.log_path)):
-                    log_files.rotate(Path(container.log_path))
-                    await self._ask(sandbox, "reopen_log", container_id=container.id)
+                    await asyncio.to_thread(log_files.rotate, Path(container.log_path))
+                    await self._reopen_log(sandbox, container.id)
 
     async def events(self) -> AsyncIterator[PodLifecycleEvent]:
         while True:
@@ -271,20 +282,29 @@ class Service:
 
     # Below: shims
 
-    async def _spawn(self, spec: SandboxSpec, cgroup: str, undo: AsyncExitStack) -> Sandbox:
+    async def _spawn(self, spec: SandboxSpec, undo: AsyncExitStack) -> Sandbox:
         directory = Path(spec.directory)
         directory.mkdir(mode=0o700, parents=True)
         undo.push_async_callback(_remove_tree, directory)
         await self._zygote.spawn(spec)
-        sandbox = await self._connect(directory, cgroup)
+        sandbox = await self._connect(directory)
         undo.push_async_callback(self._shut_down, sandbox)
         return sandbox
 
-    async def _connect(self, directory: Path, cgroup: str) -> Sandbox:
-        client = await ShimClient.connect(directory)
-        sandbox = Sandbox(client.record, directory, cgroup, client)
-        client.on_event = lambda event: self._shim_event(sandbox, event)
-        client.on_lost = lambda: self._shim_lost(sandbox)
+    async def _connect(self, directory: Path) -> Sandbox:
+        """The shim that listens in `directory`. Raises ShimUnavailable."""
+        early: list[dict[str, Any]] = []
+        tell = early.append
+        client = await ShimClient.connect(directory, lambda event: tell(event))
+        sandbox = Sandbox(await client.subscribe(), directory, client)
+
+        def tell_sandbox(event: dict[str, Any]) -> None:
+            self._shim_event(sandbox, event)
+
+        tell = tell_sandbox
+        for event in early:
+            tell(event)
+        self._watch(sandbox, client)
         return sandbox
 
     async def _connect_network(self, sandbox: Sandbox, undo: AsyncExitStack) -> None:
@@ -292,7 +312,7 @@ class Service:
         undo.push_async_callback(self._network.detach, spec.uid)
         network = await self._network.attach(spec.uid, sandbox.record.pid, spec.name, spec.namespace)
         assert sandbox.client is not None
-        await sandbox.client.request("configure_network", **protocol.plain(network))
+        await sandbox.client.configure_network(network)
         sandbox.record.network = network
 
     async def _adopt(self, directory: Path) -> None:
@@ -300,14 +320,13 @@ class Service:
         if record is None:
             await _remove_tree(directory)
             return
-        cgroup = record.spec.labels["cgroup"]
         try:
-            sandbox = await self._connect(directory, cgroup)
+            sandbox = await self._connect(directory)
             if sandbox.record.network is not None:
                 await self._network.adopt(sandbox.uid, sandbox.record.network.address)
         except ShimUnavailable:
-            sandbox = Sandbox(record, directory, cgroup)
-            self._cgroups.kill(cgroup)
+            sandbox = Sandbox(record, directory)
+            self._cgroups.kill(sandbox.cgroup)
             sandbox.lose_shim()
         self._sandboxes.setdefault(sandbox.uid, []).insert(0, sandbox)
 
@@ -315,11 +334,14 @@ class Service:
         if event["event"] == "container_died":
             record = protocol.load(ContainerRecord, event["container"])
             sandbox.remember(record)
+            self._cgroups.try_remove(f"{sandbox.cgroup}/{record.id}")
             self._tell(sandbox.uid, "ContainerDied", record.id)
 
-    async def _died(self, sandbox: Sandbox, record: ContainerRecord) -> None:
-        sandbox.remember(record)
-        await self._cgroups.remove(f"{sandbox.cgroup}/{record.id}")
+    def _watch(self, sandbox: Sandbox, client: ShimClient) -> None:
+        """The line to a shim breaks when the shim dies, and only then or by our own hand."""
+        task = asyncio.create_task(client.wait_closed(), name=f"watch {sandbox.uid}")
+        task.add_done_callback(lambda task: None if task.cancelled() else self._shim_lost(sandbox))
+        sandbox.watch = task
 
     def _shim_lost(self, sandbox: Sandbox) -> None:
         """A shim died on its own: nobody is left to look after what it ran."""
@@ -329,28 +351,38 @@ class Service:
         self._tell(sandbox.uid, "SandboxDied")
 
     async def _shut_down(self, sandbox: Sandbox) -> None:
-        client, sandbox.client = sandbox.client, None
-        if client is not None:
-            client.on_lost = lambda: None
+        client = sandbox.let_go()
+        if client is None:
+            return
+        try:
             await client.shutdown()
+        except ShimUnavailable:
+            logger.debug("the shim of pod %s was gone before it was asked to go", sandbox.uid)
+        await client.close()
 
     def _tell(self, uid: str, kind: str, container_id: str = "") -> None:
         self._events.put_nowait(PodLifecycleEvent(uid, kind, container_id))
 
-    async def _ask(self, sandbox: Sandbox, operation: str, **arguments: Any) -> dict[str, Any]:
-        return await self._mapped(lambda client: client.request(operation, **arguments), sandbox)
+    async def _reopen_log(self, sandbox: Sandbox, container_id: str) -> None:
+        """A container that ended meanwhile has no log to reopen."""
+        try:
+            await self._ask(sandbox, lambda shim: shim.reopen_log(container_id))
+        except RuntimeServiceError as error:
+            logger.debug("cannot reopen the log of %s: %s", container_id, error)
 
-    async def _stream(self, sandbox: Sandbox, operation: str, **arguments: Any) -> ExecSession:
-        return await self._mapped(lambda client: client.stream(operation, **arguments), sandbox)
-
-    async def _mapped(self, call: Callable[[ShimClient], Awaitable[Any]], sandbox: Sandbox) -> Any:
-        """The one place where a shim's errors become the runtime's."""
+    async def _ask(
+        self,
+        sandbox: Sandbox,
+        call: Callable[[ShimClient], Awaitable[T]],
+        told: Callable[[ShimError], str] = str,
+    ) -> T:
+        """The one place where a shim's errors become the runtime's; `told` finds the words."""
         if sandbox.client is None:
             raise RunContainerError(f"the sandbox of pod {sandbox.uid} is gone")
         try:
             return await call(sandbox.client)
         except ShimError as error:
-            raise RunContainerError(str(error)) from error
+            raise RunContainerError(told(error)) from error
 
     # Below: records
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import minikubelet
 from minikubelet.errors import ProtocolError, ShimRequestError, ShimUnavailable
+from minikubelet.linux import cgroup
 from minikubelet.shim import protocol
 from minikubelet.shim.protocol import (
     EXIT,
@@ -59,9 +60,14 @@ def _error(error: dict[str, Any]) -> ShimRequestError:
 
 
 class ZygoteClient:
-    """One zygote. `spawn` starts it when there is none."""
+    """One zygote. `spawn` starts it when there is none.
 
-    def __init__(self) -> None:
+    It and the shims it forks live in a cgroup of their own, away from the agent's: whoever kills the agent's
+    cgroup (systemd, with another KillMode) does not kill pods.
+    """
+
+    def __init__(self, cgroup_directory: str = "") -> None:
+        self._cgroup = cgroup_directory
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -88,6 +94,9 @@ class ZygoteClient:
                 env={name: os.environ[name] for name in ("TZ",) if name in os.environ},
                 start_new_session=True,
             )
+        if self._cgroup:
+            cgroup.create(self._cgroup)
+            cgroup.write(self._cgroup, "cgroup.procs", str(self._process.pid))
         ours.setblocking(False)
         self._socket = ours
         self._reader = asyncio.create_task(self._read(ours), name="zygote answers")
