@@ -1,0 +1,271 @@
+"""The table of Pod fields and what this node makes of them; `v1.support` applies it.
+
+When you implement a field: move its path from `RULES` to `IMPLEMENTED` and run the tests; they tell what else
+to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+State = Literal["warning", "refused"]
+WARNING: State = "warning"
+REFUSED: State = "refused"
+
+# `C` stands for a regular or init container; init containers obey the same rules.
+CONTAINERS = ("spec.containers[*]", "spec.initContainers[*]")
+
+# Fields that work. Each is named to the leaf: a new field inside a known object is not in it.
+WORKING = """
+apiVersion kind
+
+metadata.name metadata.generateName metadata.namespace metadata.uid metadata.resourceVersion
+metadata.generation metadata.creationTimestamp metadata.deletionTimestamp
+metadata.deletionGracePeriodSeconds metadata.labels metadata.annotations metadata.finalizers
+
+spec.restartPolicy spec.terminationGracePeriodSeconds spec.activeDeadlineSeconds spec.nodeName
+spec.hostNetwork spec.hostPID spec.hostIPC spec.shareProcessNamespace spec.hostname spec.subdomain
+spec.dnsPolicy spec.dnsConfig.nameservers spec.dnsConfig.searches
+spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
+spec.hostAliases[*].ip spec.hostAliases[*].hostnames
+spec.readinessGates[*].conditionType spec.schedulingGates[*].name
+spec.overhead spec.priority spec.preemptionPolicy
+spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityContext.runAsNonRoot
+spec.securityContext.supplementalGroups
+spec.volumes[*].name spec.volumes[*].hostPath.path spec.volumes[*].hostPath.type
+
+C.name C.image C.command C.args C.workingDir C.imagePullPolicy
+C.ports[*].name C.ports[*].containerPort C.ports[*].protocol
+C.env[*].name C.env[*].value
+C.env[*].valueFrom.fieldRef.apiVersion C.env[*].valueFrom.fieldRef.fieldPath
+C.env[*].valueFrom.resourceFieldRef.containerName C.env[*].valueFrom.resourceFieldRef.resource
+C.env[*].valueFrom.resourceFieldRef.divisor
+C.env[*].valueFrom.configMapKeyRef.name C.env[*].valueFrom.configMapKeyRef.key
+C.env[*].valueFrom.configMapKeyRef.optional
+C.env[*].valueFrom.secretKeyRef.name C.env[*].valueFrom.secretKeyRef.key
+C.env[*].valueFrom.secretKeyRef.optional
+C.envFrom[*].prefix C.envFrom[*].configMapRef.name C.envFrom[*].configMapRef.optional
+C.envFrom[*].secretRef.name C.envFrom[*].secretRef.optional
+C.volumeMounts[*].name C.volumeMounts[*].mountPath C.volumeMounts[*].readOnly
+C.terminationMessagePath C.terminationMessagePolicy C.stdin C.stdinOnce C.tty
+C.securityContext.runAsUser C.securityContext.runAsGroup C.securityContext.runAsNonRoot
+C.securityContext.capabilities.add C.securityContext.capabilities.drop
+C.securityContext.allowPrivilegeEscalation C.securityContext.readOnlyRootFilesystem
+"""
+WORKING_HTTP = """
+httpGet.path httpGet.port httpGet.host httpGet.scheme httpGet.httpHeaders[*].name httpGet.httpHeaders[*].value
+"""
+WORKING_PROBE = f"""
+exec.command {WORKING_HTTP} tcpSocket.port tcpSocket.host initialDelaySeconds timeoutSeconds periodSeconds
+successThreshold failureThreshold terminationGracePeriodSeconds
+"""
+WORKING_HOOK = f"exec.command {WORKING_HTTP} sleep.seconds"
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+HOOKS = ("postStart", "preStop")
+
+IMPLEMENTED: tuple[str, ...] = (
+    *WORKING.split(),
+    *(f"C.{probe}.{field}" for probe in PROBES for field in WORKING_PROBE.split()),
+    *(f"C.lifecycle.{hook}.{field}" for hook in HOOKS for field in WORKING_HOOK.split()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """When a rule applies to a value, as words and as a function of the value and the pod's spec."""
+
+    words: str
+    holds: Callable[[Any, Mapping[str, Any]], bool]
+
+
+# Neither absent nor what absent means: false, zero, empty.
+IF_SET = Condition("set", lambda value, _: bool(value))
+IF_PRESENT = Condition("present, even empty", lambda value, _: value is not None)
+IF_FALSE = Condition("false", lambda value, _: value is False)
+ALWAYS_FINE = Condition("never", lambda value, _: False)
+
+
+def unless(*values: Any) -> Condition:
+    """Set, and to something else than these."""
+    return Condition(
+        f"not {' or '.join(map(str, values))}", lambda value, _: bool(value) and value not in values
+    )
+
+
+def only(*values: Any) -> Condition:
+    """Set to one of these."""
+    return Condition(" or ".join(map(str, values)), lambda value, _: value in values)
+
+
+def keys_beside(*keys: str) -> Condition:
+    """A map with other keys than these."""
+    return Condition(
+        f"keys other than {', '.join(keys)}", lambda value, _: bool(set(value or ()) - set(keys))
+    )
+
+
+WITHOUT_HOST_NETWORK = Condition(
+    "set, without hostNetwork", lambda value, spec: bool(value) and not spec.get("hostNetwork")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A field, or everything below it, that this node does not honour."""
+
+    path: str
+    state: State
+    reason: str  # continues "… is ignored: " or "… is not supported: "
+    comes: str = ""  # what is planned, or why never
+    when: Condition = IF_SET
+
+
+SEMANTICS = "issue 3"  # the kubelet's semantics, exactly
+EVERYTHING = "issue 4"  # everything a container may ask for
+REGISTRIES = "issue 5"  # images from real registries
+CLIENTS = "issue 6"  # kubectl and every API client
+NEVER = "never"  # outside this program
+
+STORAGE = """
+ephemeral csi nfs iscsi fc cephfs rbd glusterfs gitRepo flexVolume awsElasticBlockStore azureDisk azureFile
+cinder flocker gcePersistentDisk photonPersistentDisk portworxVolume quobyte scaleIO storageos vsphereVolume
+"""
+ONE_NODE = "there is one node here, and every pod runs on it"
+RULES: tuple[Rule, ...] = (
+    # Metadata
+    Rule("metadata.ownerReferences", WARNING, "nothing is deleted with its owner", CLIENTS),
+    Rule("metadata.managedFields", WARNING, "field managers are not tracked", CLIENTS, ALWAYS_FINE),
+    Rule("metadata.selfLink", WARNING, "no longer part of Kubernetes", NEVER),
+    Rule("status", WARNING, "the status is written by the node alone", NEVER, ALWAYS_FINE),
+    # Scheduling
+    Rule("spec.nodeSelector", WARNING, ONE_NODE, EVERYTHING),
+    Rule("spec.affinity", WARNING, ONE_NODE, EVERYTHING),
+    Rule("spec.topologySpreadConstraints", WARNING, ONE_NODE, EVERYTHING),
+    Rule("spec.tolerations", WARNING, "the node has no taints to tolerate", EVERYTHING, ALWAYS_FINE),
+    Rule("spec.schedulerName", WARNING, "the node binds its pods itself", NEVER, unless("default-scheduler")),
+    Rule("spec.schedulingGroup", WARNING, "pods are bound one by one", NEVER),
+    Rule("spec.priorityClassName", WARNING, "there are no priority classes", EVERYTHING),
+    Rule("spec.runtimeClassName", REFUSED, "there is one runtime, and it may isolate less", NEVER),
+    Rule("spec.os.name", REFUSED, "this is a Linux node", NEVER, unless("linux")),
+    # Identity and names
+    Rule("spec.serviceAccountName", WARNING, "pods get no token", CLIENTS, unless("default")),
+    Rule("spec.serviceAccount", WARNING, "pods get no token", CLIENTS, ALWAYS_FINE),
+    Rule("spec.automountServiceAccountToken", WARNING, "pods get no token", CLIENTS),
+    Rule("spec.imagePullSecrets", WARNING, "images are not pulled with credentials", REGISTRIES),
+    Rule("spec.enableServiceLinks", WARNING, "there are no services to link", NEVER, ALWAYS_FINE),
+    Rule("spec.setHostnameAsFQDN", REFUSED, "the pod would have the short host name", EVERYTHING),
+    Rule("spec.hostnameOverride", REFUSED, "the pod would have another host name", EVERYTHING, IF_PRESENT),
+    Rule("spec.hostUsers", REFUSED, "user namespaces are not made", EVERYTHING, IF_FALSE),
+    # Pod-level resources and claims
+    Rule("spec.resources", REFUSED, "only containers have limits", EVERYTHING),
+    Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),
+    # Security of the pod
+    Rule("spec.securityContext.fsGroup", REFUSED, "volumes keep their group", EVERYTHING, IF_PRESENT),
+    Rule("spec.securityContext.fsGroupChangePolicy", WARNING, "volumes keep their group", EVERYTHING),
+    Rule(
+        "spec.securityContext.supplementalGroupsPolicy",
+        REFUSED,
+        "groups of the image's /etc/group are always added",
+        EVERYTHING,
+        unless("Merge"),
+    ),
+    Rule("spec.securityContext.sysctls", REFUSED, "kernel parameters are not set", EVERYTHING),
+    Rule("spec.securityContext.seLinuxOptions", REFUSED, "no SELinux label is set", NEVER),
+    Rule("spec.securityContext.seLinuxChangePolicy", WARNING, "no SELinux label is set", NEVER),
+    Rule("spec.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
+    # Containers
+    Rule("spec.ephemeralContainers", REFUSED, "containers cannot be added to a running pod", EVERYTHING),
+    Rule("C.ports[*].hostPort", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
+    Rule("C.ports[*].hostIP", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
+    Rule("C.env[*].valueFrom.fileKeyRef", REFUSED, "env files are not read", EVERYTHING, IF_PRESENT),
+    Rule(
+        "C.resources.limits",
+        REFUSED,
+        "only cpu and memory can be limited",
+        EVERYTHING,
+        keys_beside("cpu", "memory"),
+    ),
+    Rule(
+        "C.resources.requests",
+        REFUSED,
+        "only cpu and memory can be promised",
+        EVERYTHING,
+        keys_beside("cpu", "memory"),
+    ),
+    Rule("C.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
+    Rule("C.resizePolicy[*].resourceName", WARNING, "pods are not resized in place", EVERYTHING, ALWAYS_FINE),
+    Rule(
+        "C.resizePolicy[*].restartPolicy",
+        WARNING,
+        "pods are not resized in place",
+        EVERYTHING,
+        unless("NotRequired"),
+    ),
+    Rule("spec.containers[*].restartPolicy", REFUSED, "the pod's restartPolicy rules", SEMANTICS),
+    Rule(
+        "spec.initContainers[*].restartPolicy",
+        REFUSED,
+        "only Always (a sidecar) is known",
+        SEMANTICS,
+        unless("Always"),
+    ),
+    Rule("C.restartPolicyRules", REFUSED, "exit codes do not choose the restart", SEMANTICS),
+    Rule(
+        "C.volumeMounts[*].recursiveReadOnly",
+        REFUSED,
+        "mounts below stay writable",
+        EVERYTHING,
+        only("Enabled"),
+    ),
+    Rule(
+        "C.volumeMounts[*].recursiveReadOnly",
+        WARNING,
+        "mounts below stay writable",
+        EVERYTHING,
+        only("IfPossible"),
+    ),
+    Rule("C.volumeMounts[*].subPath", REFUSED, "volumes are mounted whole", EVERYTHING),
+    Rule("C.volumeMounts[*].subPathExpr", REFUSED, "volumes are mounted whole", EVERYTHING),
+    Rule("C.volumeMounts[*].mountPropagation", REFUSED, "mounts are private", EVERYTHING, unless("None")),
+    Rule("C.volumeDevices", REFUSED, "block devices are not handed in", NEVER),
+    Rule("C.livenessProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
+    Rule("C.readinessProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
+    Rule("C.startupProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
+    Rule("C.lifecycle.postStart.tcpSocket", REFUSED, "no kubelet runs it either", NEVER, IF_PRESENT),
+    Rule("C.lifecycle.preStop.tcpSocket", REFUSED, "no kubelet runs it either", NEVER, IF_PRESENT),
+    Rule("C.lifecycle.stopSignal", REFUSED, "containers are stopped with the image's signal", SEMANTICS),
+    # Security of containers
+    Rule("C.securityContext.privileged", REFUSED, "privileged containers are not made", EVERYTHING),
+    Rule("C.securityContext.procMount", REFUSED, "/proc is always masked", EVERYTHING, unless("Default")),
+    Rule("C.securityContext.seLinuxOptions", REFUSED, "no SELinux label is set", NEVER),
+    Rule("C.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
+    # Profiles, of the pod and of a container; a profile's name goes with its type.
+    *(
+        rule
+        for context in ("spec.securityContext", "C.securityContext")
+        for profile, reason in (
+            ("seccompProfile", "no system call is filtered"),
+            ("appArmorProfile", "no AppArmor profile is applied"),
+        )
+        for rule in (
+            Rule(f"{context}.{profile}.type", WARNING, reason, EVERYTHING, only("RuntimeDefault")),
+            Rule(f"{context}.{profile}.type", REFUSED, reason, EVERYTHING, only("Localhost")),
+            Rule(f"{context}.{profile}.localhostProfile", REFUSED, reason, EVERYTHING, ALWAYS_FINE),
+        )
+    ),
+    # Volumes
+    Rule(
+        "spec.volumes[*].emptyDir.medium", REFUSED, "no huge pages are mounted", EVERYTHING, unless("Memory")
+    ),
+    Rule("spec.volumes[*].emptyDir.sizeLimit", WARNING, "the size is not enforced", EVERYTHING),
+    *(
+        Rule(f"spec.volumes[*].{source}", REFUSED, "this volume cannot be mounted", EVERYTHING, IF_PRESENT)
+        for source in ("configMap", "secret", "downwardAPI", "projected", "image", "persistentVolumeClaim")
+    ),
+    *(
+        Rule(f"spec.volumes[*].{source}", REFUSED, "this storage is not connected", NEVER, IF_PRESENT)
+        for source in STORAGE.split()
+    ),
+)
