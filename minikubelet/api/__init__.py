@@ -4,3 +4,7 @@ Read `routes` first (the whole API as one table), then `objects` (what get, list
 delete mean), then `server` (sockets, who may come in, errors). Each endpoint decodes, asks, encodes.
 Objects live in the store; what only the node can do (exec, logs, images) is asked of the `Backend`.
 """
+
+from minikubelet.api.server import Server, serve
+
+__all__ = ["Server", "serve"]

@@ -9,25 +9,15 @@ logged, and the client reads "Internal error occurred".
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
+from minikubelet.agent.logs import LogOptions
+from minikubelet.errors import FieldError
 from minikubelet.runtime.cri import ExecSession
 from minikubelet.store import Store
+from minikubelet.v1 import Pod
 
 Object = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """Which lines of a log (kubelet-behaviour 11.2). `tail_lines` and `limit_bytes` None: no limit."""
-
-    follow: bool = False
-    tail_lines: int | None = None
-    since: datetime | None = None
-    timestamps: bool = False
-    limit_bytes: int | None = None
 
 
 class Backend(Protocol):
@@ -38,6 +28,9 @@ class Backend(Protocol):
 
     @property
     def node_name(self) -> str: ...
+
+    def refuse(self, pod: Pod) -> list[FieldError]:
+        """What a new pod asks for and this node cannot enforce (a limit without its controller)."""
 
     async def exec(
         self, namespace: str, name: str, container: str, command: list[str], *, stdin: bool, tty: bool

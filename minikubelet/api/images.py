@@ -15,7 +15,7 @@ from aiohttp import web
 
 from minikubelet.api import respond
 from minikubelet.api.request import Call
-from minikubelet.errors import BadRequest, InternalError, MinikubeletError
+from minikubelet.errors import ApiError, BadRequest, InternalError, MinikubeletError
 
 Object = dict[str, Any]
 
@@ -54,6 +54,8 @@ async def _progress(call: Call, steps: AsyncIterator[Object]) -> web.StreamRespo
     """Errors before the first step are HTTP errors."""
     try:
         first = await anext(steps, None)
+    except ApiError:
+        raise
     except MinikubeletError as error:
         raise InternalError(str(error)) from error
     response = web.StreamResponse(headers=respond.headers())

@@ -6,19 +6,22 @@ the order that gives the API server's texts, and moves between the dicts of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from minikubelet.errors import BadRequest
+from minikubelet.errors import BadRequest, FieldError, Invalid
 from minikubelet.v1 import Pod, from_dict, to_dict
 from minikubelet.v1.decode import FieldValidation
 from minikubelet.v1.decode import decode as decode_struct
 from minikubelet.v1.defaults import admit_pod, set_defaults
 from minikubelet.v1.resources import ResourceInfo
+from minikubelet.v1.validation import validate, validate_update
 
 if TYPE_CHECKING:
     from minikubelet.api.objects import WriteOptions
 
 Object = dict[str, Any]
+Refuse = Callable[[Pod], list[FieldError]]
 
 
 def identified(info: ResourceInfo, namespace: str, body: Object, name: str = "") -> Object:
@@ -54,10 +57,41 @@ def decode(info: ResourceInfo, body: Object, options: WriteOptions) -> Object:
     return to_dict(struct)
 
 
-def complete(info: ResourceInfo, obj: Object, options: WriteOptions, old: Object | None = None) -> Object:
-    """With defaults, found valid (over `old`, if there is one), and all of it honoured by this node."""
+def refuse_nothing(pod: Pod) -> list[FieldError]:
+    """For a node that can do everything."""
+    return []
+
+
+def complete(
+    info: ResourceInfo,
+    obj: Object,
+    options: WriteOptions,
+    old: Object | None = None,
+    *,
+    refuse: Refuse = refuse_nothing,
+) -> Object:
+    """With defaults, found valid (over `old`, if there is one), and all of it honoured by this node.
+
+    Raises Invalid with every mistake at once.
+    """
     struct = from_dict(info.type, obj)
     set_defaults(struct)
-    if isinstance(struct, Pod) and old is None:
-        admit_pod(struct)
+    if isinstance(struct, Pod):
+        _admit(struct, new=old is None)
+    if old is None:
+        errors = validate(struct)
+        if isinstance(struct, Pod):
+            errors += refuse(struct)
+    else:
+        errors = validate_update(struct, from_dict(info.type, old))
+    if errors:
+        raise Invalid.of(info.kind, obj["metadata"].get("name", ""), errors, group=info.group)
     return to_dict(struct)
+
+
+def _admit(pod: Pod, *, new: bool) -> None:
+    """What admission fills in; a pod that exists keeps its status."""
+    status = pod.status
+    admit_pod(pod)
+    if not new:
+        pod.status = status

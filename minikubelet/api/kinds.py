@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from minikubelet.errors import FieldError, Invalid
 from minikubelet.v1.resources import ResourceInfo
 
 Object = dict[str, Any]
@@ -89,20 +88,6 @@ def _pod_change(pod: Object, old: Object) -> None:
 
 def _namespace_change(namespace: Object, old: Object) -> None:
     namespace["spec"] = old.get("spec", {})
-
-
-def check_immutable(info: ResourceInfo, obj: Object, old: Object) -> None:
-    """An immutable object can only be deleted; not even `immutable` itself can be taken back."""
-    if info.plural not in ("configmaps", "secrets") or not old.get("immutable"):
-        return
-    detail = "Forbidden: field is immutable when `immutable` is set"
-    errors = [
-        FieldError(field, "Forbidden", detail)
-        for field in ("immutable", "data", "binaryData")
-        if obj.get(field) != old.get(field)
-    ]
-    if errors:
-        raise Invalid.of(info.kind, obj["metadata"]["name"], errors)
 
 
 _CHANGES: dict[str, Callable[[Object, Object], None]] = {

@@ -52,8 +52,9 @@ class Page:
 class Objects:
     """The verbs, on one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, refuse: intake.Refuse = intake.refuse_nothing) -> None:
         self.store = store
+        self._refuse = refuse
 
     # Reading.
 
@@ -92,7 +93,7 @@ class Objects:
             raise BadRequest("resourceVersion should not be set on objects to be created")
         kinds.prepare_metadata(obj)
         kinds.prepare_create(info, obj)
-        obj = intake.complete(info, obj, options)
+        obj = intake.complete(info, obj, options, refuse=self._refuse)
         self._check_namespace(info, obj)
         with self._maybe_rehearsal(options.dry_run):
             created = self.store.create(info.plural, obj)
@@ -111,7 +112,6 @@ class Objects:
         else:
             kinds.prepare_update(info, obj, old)
             obj = intake.complete(info, obj, options, old)
-            kinds.check_immutable(info, obj, old)
         with self._maybe_rehearsal(options.dry_run):
             updated = self.store.update(info.plural, obj)
         if options.dry_run:

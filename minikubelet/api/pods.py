@@ -8,57 +8,17 @@ from typing import Any
 
 from aiohttp import web
 
+from minikubelet.agent.logs import LogOptions, log_container, log_instance
 from minikubelet.api import respond
-from minikubelet.api.backend import LogOptions
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.request import Call
 from minikubelet.api.streams import serve_session, wanted_streams
 from minikubelet.api.verbs import read_object
-from minikubelet.errors import BadRequest, Conflict, FieldError, Invalid
+from minikubelet.errors import Conflict, FieldError, Invalid
 from minikubelet.store.store import timestamp, utc_now
+from minikubelet.v1 import Pod, from_dict
 
 Object = dict[str, Any]
-
-STATUS_LISTS = {
-    "containers": "containerStatuses",
-    "initContainers": "initContainerStatuses",
-    "ephemeralContainers": "ephemeralContainerStatuses",
-}
-
-
-# Which container.
-
-
-def container_names(pod: Object) -> list[str]:
-    """Init, regular, ephemeral: the order in which the API server lists them."""
-    spec = pod["spec"]
-    fields = ("initContainers", "containers", "ephemeralContainers")
-    return [container["name"] for field in fields for container in spec.get(field) or ()]
-
-
-def choose_container(pod: Object, asked: str) -> str:
-    """The container meant by a request (kubelet-behaviour 11.3)."""
-    name, names = pod["metadata"]["name"], container_names(pod)
-    if asked:
-        if asked not in names:
-            raise BadRequest(f"container {asked} is not valid for pod {name}")
-        return asked
-    regular: list[str] = [container["name"] for container in pod["spec"]["containers"]]
-    if len(regular) != 1:
-        choices = " ".join(names)
-        raise BadRequest(f"a container name must be specified for pod {name}, choose one of: [{choices}]")
-    return regular[0]
-
-
-def container_status(pod: Object, name: str) -> Object | None:
-    status = pod.get("status") or {}
-    for field in STATUS_LISTS.values():
-        for entry in status.get(field) or ():
-            if entry["name"] == name:
-                found: Object = entry
-                return found
-    return None
-
 
 # Logs.
 
@@ -67,7 +27,7 @@ async def log(call: Call) -> web.StreamResponse:
     """The log as text, line by line as it grows with `follow`."""
     options, previous = log_options(call)
     pod = call.objects.get(call.resource, call.namespace, call.name)
-    container = choose_container(pod, call.text("container"))
+    container = log_container(from_dict(Pod, pod), call.text("container"))
     pieces = _log_pieces(call, pod, container, options, previous)
     # The first piece is asked for before the answer begins, so that an early error is an HTTP error.
     first = await anext(pieces, b"")
@@ -88,47 +48,9 @@ async def _log_pieces(
 ) -> AsyncGenerator[bytes, None]:
     if not pod["spec"].get("nodeName"):
         return
-    container_id = log_instance(pod, container, previous=previous)
+    container_id = log_instance(from_dict(Pod, pod), container, previous)
     async for piece in call.backend.logs(pod, container, container_id, options):
         yield piece
-
-
-def log_instance(pod: Object, container: str, *, previous: bool) -> str:
-    """The instance whose log is meant; BadRequest with the kubelet's reason when there is none (11.4)."""
-    name = pod["metadata"]["name"]
-    status = container_status(pod, container)
-    if status is None:
-        raise BadRequest(f'container "{container}" in pod "{name}" is not available')
-    state = status.get("state") or {}
-    last = (status.get("lastState") or {}).get("terminated") or {}
-    if previous:
-        if not last.get("containerID"):
-            raise BadRequest(f'previous terminated container "{container}" in pod "{name}" not found')
-        return _bare_id(last["containerID"])
-    if state.get("running") is not None:
-        if not status.get("containerID"):
-            raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start - no logs yet')
-        return _bare_id(status["containerID"])
-    terminated = state.get("terminated")
-    if terminated:
-        if terminated.get("containerID"):
-            return _bare_id(terminated["containerID"])
-        if last.get("containerID"):
-            return _bare_id(last["containerID"])
-        raise BadRequest(f'container "{container}" in pod "{name}" is terminated')
-    if last.get("containerID"):
-        return _bare_id(last["containerID"])
-    reason = (state.get("waiting") or {}).get("reason", "ContainerCreating")
-    why = {
-        "ErrImagePull": "image can't be pulled",
-        "ImagePullBackOff": "trying and failing to pull image",
-    }.get(reason, reason)
-    raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {why}')
-
-
-def _bare_id(container_id: str) -> str:
-    """Without `minikubelet://`."""
-    return container_id.rpartition("//")[2]
 
 
 def log_options(call: Call) -> tuple[LogOptions, bool]:
@@ -168,7 +90,7 @@ async def exec_command(call: Call) -> web.StreamResponse:
         raise Invalid.of("PodExecOptions", call.name, [FieldError("command", "Required", "Required value")])
     streams = wanted_streams(call)
     pod = call.objects.get(call.resource, call.namespace, call.name)
-    container = choose_container(pod, call.text("container"))
+    container = log_container(from_dict(Pod, pod), call.text("container"))
 
     def start() -> Any:
         return call.backend.exec(
@@ -182,7 +104,7 @@ async def attach(call: Call) -> web.StreamResponse:
     """The container's own streams. Its exit code is in the pod's status, not in the stream."""
     streams = wanted_streams(call)
     pod = call.objects.get(call.resource, call.namespace, call.name)
-    container = choose_container(pod, call.text("container"))
+    container = log_container(from_dict(Pod, pod), call.text("container"))
 
     def start() -> Any:
         return call.backend.attach(call.namespace, call.name, container, stdin=streams.stdin, tty=streams.tty)

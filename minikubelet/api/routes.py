@@ -94,8 +94,11 @@ ROUTES: tuple[Route, ...] = (
 
 def find(path: str, method: str) -> tuple[Route, Endpoint, dict[str, str], ResourceInfo | None]:
     """The row for a request, its named parts and its kind. NotFound, MethodNotAllowed."""
+    bare = path.rstrip("/")
+    if {".", ".."} & set(bare.split("/")):
+        raise NotFound("the server could not find the requested resource")
     for route in ROUTES:
-        found = _pattern(route.path).fullmatch(path.rstrip("/") or "/")
+        found = _pattern(route.path).fullmatch(bare)
         if found is None:
             continue
         params = {key: _group_version(value) if key == "group_version" else value

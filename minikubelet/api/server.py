@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 HEADER_LIMIT = 128 << 10
 IDLE_SECONDS = 30.0
-MAINTENANCE_SECONDS = 60.0
 CLOSE_SECONDS = 1.0
 
 
@@ -49,7 +48,7 @@ class Server:
     def __init__(self, backend: Backend) -> None:
         self.https = ""
         self._backend = backend
-        self._objects = Objects(backend.store)
+        self._objects = Objects(backend.store, backend.refuse)
         self._doorkeeper = Doorkeeper()
         self._listeners: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -104,11 +103,7 @@ class Server:
     def start_chores(self) -> None:
         """What has to be done without being asked."""
         namespaces.make_initial(self._objects)
-        for name, chore in (
-            ("namespaces", namespaces.keep(self._objects)),
-            ("store maintenance", self._maintain()),
-        ):
-            self._tasks.append(asyncio.create_task(chore, name=name))
+        self._tasks.append(asyncio.create_task(namespaces.keep(self._objects), name="namespaces"))
 
     async def wait_failed(self) -> None:
         """Returns never; raises what ended a chore. For the agent's task group: a bug there must be loud."""
@@ -150,11 +145,6 @@ class Server:
         if user is not None:
             call.user, call.groups = user.name, user.groups
         return await endpoint(call)
-
-    async def _maintain(self) -> None:
-        while True:
-            await asyncio.sleep(MAINTENANCE_SECONDS)
-            self._backend.store.maintain()
 
     def _request(
         self, message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]

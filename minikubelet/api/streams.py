@@ -74,9 +74,9 @@ async def serve_session(
         return socket
     try:
         status = await _pump(socket, session, streams)
-        await _report(socket, status if report_exit_code else _SUCCESS)
     finally:
         await session.close()
+    await _report(socket, status if report_exit_code else _SUCCESS)
     return socket
 
 

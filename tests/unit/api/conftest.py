@@ -18,7 +18,7 @@ import pytest
 
 from minikubelet.api.server import serve
 from minikubelet.config import Paths
-from minikubelet.errors import NotFound
+from minikubelet.errors import FieldError, NotFound
 from minikubelet.store import Store
 
 
@@ -70,6 +70,10 @@ class SmallNode:
         self.sessions: list[EchoSession] = []
         self.log_calls: list[tuple[Any, ...]] = []
         self.following = asyncio.Event()
+        self.refusals: list[FieldError] = []
+
+    def refuse(self, pod):
+        return self.refusals
 
     async def exec(self, namespace, name, container, command, *, stdin, tty):
         if command == ["missing"]:
