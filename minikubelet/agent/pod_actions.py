@@ -170,6 +170,7 @@ def _decide_init_containers(
                 draft.init_to_start.append(container)
             continue
         following = containers[index + 1] if index + 1 < len(containers) else None
+        mark = len(draft.init_to_start)
         if is_sidecar(container):
             done = _decide_sidecar(container, newest, results.get(newest.id, NO_RESULTS), draft)
         elif furthest_found:
@@ -182,7 +183,7 @@ def _decide_init_containers(
             if following is None:
                 initialized = True
             else:
-                draft.init_to_start.append(following)
+                draft.init_to_start.insert(mark, following)  # reversed: after what restarts here
         furthest_found = True
     if not furthest_found:
         draft.init_to_start.append(containers[0])
