@@ -156,7 +156,7 @@ async def read_log(
     A log file that is missing is not an error of the request: its text is the log.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = _open(path)
     except OSError as error:
         cause = os.strerror(error.errno or 0).lower()
         yield f'failed to try resolving symlinks in path "{path}": lstat {path}: {cause}'.encode()
@@ -181,11 +181,14 @@ class _LogFile:
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self._fd = fd
+        self._next = -1  # the file that replaced it
         self._rest = b""
         self._overlong = False
 
     def close(self) -> None:
-        os.close(self._fd)
+        for fd in (self._fd, self._next):
+            if fd >= 0:
+                os.close(fd)
 
     async def seek_tail(self, lines: int | None) -> None:
         """Go to where the last `lines` complete lines begin."""
@@ -228,23 +231,28 @@ class _LogFile:
         return [rest] if rest and not self._overlong else []
 
     def replaced(self) -> bool:
-        """Is there another file at the path now?"""
+        """Is there another file at the path now? It is opened at once: while a slow client takes what is
+        left of this one, that may be rotated too.
+        """
+        if self._next >= 0:
+            return True
         try:
-            found = os.stat(self.path, follow_symlinks=False)
-        except FileNotFoundError:
+            if os.path.samestat(os.stat(self.path), os.fstat(self._fd)):
+                return False
+            self._next = _open(self.path)
+        except FileNotFoundError:  # in the middle of a rotation
             return False
-        own = os.fstat(self._fd)
-        return (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino)
+        return True
 
     def switch(self) -> None:
-        """Go on with the file that is at the path now; if it has been rotated too, with the next one."""
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return
+        """Go on with the file that replaced this one."""
         os.close(self._fd)
-        self._fd = fd
+        self._fd, self._next = self._next, -1
         self._overlong = False
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 async def _to_end(file: _LogFile, limit: int | None) -> AsyncIterator[list[bytes]]:
@@ -269,10 +277,10 @@ async def _follow(file: _LogFile, running: Running, files: FileWatch) -> AsyncIt
         ended = not await running()
         while True:
             replaced = file.replaced()  # asked before reading: then the old file is complete
-            while (lines := file.read_lines()) is not None:
+            if (lines := file.read_lines()) is not None:
                 yield lines
                 await asyncio.sleep(0)
-            if replaced:
+            elif replaced:
                 yield file.last_line()
                 file.switch()
             elif ended:
