@@ -17,19 +17,19 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from minikubelet.agent.node import Node
 from minikubelet.agent.node_status import boot_id, default_node_name, read_facts
 from minikubelet.config import AgentOptions, Paths
-from minikubelet.errors import NodeNotFit
+from minikubelet.errors import NodeNotFit, NotFound
 from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
 from minikubelet.linux import cgroup
 from minikubelet.runtime import doctor
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.network import Network
-from minikubelet.runtime.preparation import Preparation
+from minikubelet.runtime.preparation import Lookup, Preparation
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
@@ -88,7 +88,7 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         await images.start()
 
         # 4. Who works: the runtime, the node, the API.
-        preparation = Preparation(paths, facts, store, images, network, configuration)
+        preparation = Preparation(paths, images, network, finder(store), configuration, cgroups, facts.memory)
         service = Service(paths, cgroups, zygote, preparation)
         stack.push_async_callback(service.close)
         node = Node(facts, options.pod_cidr, store, service, cgroups, images, configuration)
@@ -107,6 +107,18 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         await stop.wait()
         notify("STOPPING=1")
     return 0
+
+
+def finder(store: Store) -> Lookup:
+    """How the runtime looks up ConfigMaps and Secrets without knowing the store."""
+
+    def find(resource: str, namespace: str, name: str) -> dict[str, Any] | None:
+        try:
+            return store.get(resource, namespace, name)
+        except NotFound:
+            return None
+
+    return find
 
 
 def ready_line(paths: Paths, https: str) -> str:

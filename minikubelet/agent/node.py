@@ -23,6 +23,7 @@ from minikubelet.agent.clock import Clock
 from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.logs import ContainerLogs, LogOptions
+from minikubelet.agent.node_images import NodeImages
 from minikubelet.agent.node_status import MachineFacts, node_object, node_status
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
@@ -46,7 +47,7 @@ STATUS_REPORT = 300.0
 LOG_ROTATION = 10.0
 
 
-class Node:
+class Node(NodeImages):
     """What the API calls (`api.backend.Backend`) and what publishes for the workers (`ports.Publisher`)."""
 
     def __init__(
@@ -59,13 +60,12 @@ class Node:
         images: ImageStore,
         configuration: KubeletConfiguration,
     ) -> None:
+        super().__init__(images, service)
         self.store = store
         self.node_name = facts.name
         self._facts = facts
         self._pod_cidr = pod_cidr
-        self._service = service
         self._cgroups = cgroups
-        self._images = images
         self._clock = Clock()
         self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
         self._pods: dict[str, Pod] = {}  # pod uid → as it was when its worker was made
@@ -97,7 +97,7 @@ class Node:
         await self._service.start()
         await self._remove_orphans()
         for story in (self._feed_workers, self._wake_workers, self._heartbeat, self._rotate_logs):
-            self._spawn(story())
+            self._spawn(story(), story.__name__.strip("_"))
 
     async def stop(self) -> None:
         """End the tasks; the pods are left as they are."""
@@ -229,14 +229,6 @@ class Node:
             raise BadRequest(f'container not found ("{container}")')
         return pod.metadata.uid or "", (status.container_id or "").partition("://")[2]
 
-    # Images
-
-    async def list_images(self) -> list[dict[str, Any]]:
-        return await asyncio.to_thread(self._images.list)
-
-    async def remove_image(self, name: str) -> dict[str, Any]:
-        return await asyncio.to_thread(self._images.remove, name, self._images_in_use())
-
     # Tasks
 
     async def _heartbeat(self) -> None:
@@ -256,9 +248,9 @@ class Node:
             for uid in list(self._workers):
                 await self._service.rotate_logs(uid)
 
-    def _spawn(self, story: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, story: Coroutine[Any, Any, None], name: str) -> None:
         """A task of the node. One that ends with an error ends the agent: containers survive that."""
-        task = asyncio.get_running_loop().create_task(story, name=story.__qualname__)
+        task = asyncio.get_running_loop().create_task(story, name=name)
         task.add_done_callback(self._task_ended)
         self._tasks.append(task)
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from minikubelet.linux import capabilities
 from minikubelet.shim.protocol import ContainerSpec, MountSpec, ProcessSpec, RootfsSpec
 from minikubelet.v1 import Container, Pod, SecurityContext
 
-DEFAULT_CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
-)  # fmt: skip
 ALL_CAPABILITIES = "ALL"
 
 MASKED_PATHS = (
@@ -34,14 +31,14 @@ def pid_mode(pod: Pod) -> str:
     return "pod" if spec and spec.share_process_namespace else "container"
 
 
-def capabilities(security: SecurityContext | None, every: Iterable[str]) -> list[str]:
-    """The default set, with `drop` taken out and `add` put in; `every` is what the kernel knows."""
+def kept_capabilities(security: SecurityContext | None) -> list[str]:
+    """The default set, with `drop` taken out and `add` put in."""
     asked = security.capabilities if security else None
     drop = {_plain(name) for name in (asked.drop or ())} if asked else set()
     add = [_plain(name) for name in (asked.add or ())] if asked else []
-    kept = [] if ALL_CAPABILITIES in drop else [name for name in DEFAULT_CAPABILITIES if name not in drop]
+    kept = [] if ALL_CAPABILITIES in drop else [name for name in capabilities.DEFAULT if name not in drop]
     if ALL_CAPABILITIES in add:
-        kept, add = [name for name in every if name not in drop], []
+        kept, add = [name for name in capabilities.NAMES if name not in drop], []
     return kept + [name for name in add if name not in kept]
 
 
@@ -49,8 +46,9 @@ def no_new_privileges(security: SecurityContext | None) -> bool:
     return bool(security and security.allow_privilege_escalation is False)
 
 
-def process(container: Container, *, argv: list[str], env: list[str], cwd: str, user: tuple[int, int,
-list[int]],             every_capability: Iterable[str]) -> ProcessSpec:  # fmt: skip
+def process(
+    container: Container, *, argv: list[str], env: list[str], cwd: str, user: tuple[int, int, list[int]]
+) -> ProcessSpec:
     """`user` is (uid, gid, supplementary groups), already looked up."""
     uid, gid, groups = user
     return ProcessSpec(
@@ -60,16 +58,28 @@ list[int]],             every_capability: Iterable[str]) -> ProcessSpec:  # fmt:
         uid=uid,
         gid=gid,
         groups=groups,
-        capabilities=capabilities(container.security_context, every_capability),
+        capabilities=kept_capabilities(container.security_context),
         no_new_privileges=no_new_privileges(container.security_context),
         tty=bool(container.tty),
         stdin=bool(container.stdin),
     )
 
 
-def container_spec(pod: Pod, container: Container, *, container_id: str, attempt: int, cgroup: str, log_path:
-str,                    rootfs: RootfsSpec, process: ProcessSpec, mounts: list[MountSpec], masked:
-Iterable[str],                    oom_score_adj: int, labels: dict[str, str]) -> ContainerSpec:  # fmt: skip
+def container_spec(
+    pod: Pod,
+    container: Container,
+    *,
+    container_id: str,
+    attempt: int,
+    cgroup: str,
+    log_path: str,
+    rootfs: RootfsSpec,
+    process: ProcessSpec,
+    mounts: list[MountSpec],
+    masked: Iterable[str],
+    oom_score_adj: int,
+    labels: dict[str, str],
+) -> ContainerSpec:
     security = container.security_context
     rootfs.readonly = bool(security and security.read_only_root_filesystem)
     return ContainerSpec(

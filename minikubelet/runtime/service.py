@@ -47,6 +47,7 @@ from minikubelet.runtime.cri import (
     SandboxStatus,
 )
 from minikubelet.runtime.preparation import Preparation
+from minikubelet.runtime.resources import container_cgroup
 from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
 from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
 from minikubelet.shim import protocol
@@ -103,7 +104,7 @@ class Service:
 
     async def run_pod_sandbox(self, pod: Pod, attempt: int) -> SandboxStatus:
         settings = self._prepare.pod_cgroup(pod)
-        spec = self._prepare.sandbox(pod, attempt)
+        spec = self._prepare.sandbox(pod, attempt, settings.path)
         async with AsyncExitStack() as undo:
             try:
                 self._cgroups.create_pod(settings)
@@ -153,7 +154,7 @@ class Service:
     async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
         sandbox = self._ready_sandbox(_uid(pod))
         container_id = secrets.token_hex(32)
-        cgroup = self._prepare.container_cgroup(pod, container, container_id, sandbox.cgroup)
+        cgroup = container_cgroup(pod, container, container_id, sandbox.cgroup)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(_remove_tree, self._paths.container(container_id))
             try:
@@ -214,7 +215,7 @@ class Service:
         await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
         await _remove_tree(self._paths.container(container_id))
         log_files.remove(Path(container.log_path))
-        self._prepare.remove_container(uid, container)
+        self._prepare.remove_container(container)
 
     # Commands in containers
 

@@ -49,6 +49,8 @@ class Exec:
         own = monitor.spec.process
         self.spec = replace(
             spec,
+            env=spec.env or own.env,
+            cwd=spec.cwd or own.cwd,
             uid=own.uid if spec.uid is None else spec.uid,
             gid=own.gid if spec.gid is None else spec.gid,
             groups=own.groups if spec.groups is None else spec.groups,

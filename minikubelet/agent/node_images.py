@@ -1,0 +1,61 @@
+"""What the API may ask about images: list, load, remove, prune. The store of images does the work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from minikubelet.errors import BadRequest, Conflict, ImageError, NotFound
+from minikubelet.runtime.images import Image, ImageStore
+from minikubelet.runtime.service import Service
+
+
+class NodeImages:
+    """A part of `Node` (`api.backend.Backend`)."""
+
+    def __init__(self, images: ImageStore, service: Service) -> None:
+        self._images = images
+        self._service = service
+
+    async def list_images(self) -> list[dict[str, Any]]:
+        return [_shown(image) for image in self._images.list()]
+
+    async def load_image(self, archive: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+        try:
+            loaded = await self._images.load(archive)
+        except ImageError as error:
+            raise BadRequest(str(error)) from error
+        yield {"loaded": [image.name for image in loaded]}
+
+    async def pull_image(self, name: str) -> AsyncIterator[dict[str, Any]]:
+        try:
+            image = await self._images.ensure(name, "IfNotPresent")
+        except ImageError as error:
+            raise NotFound(str(error), name=name, kind="images") from error
+        yield {"pulled": image.image, "id": image.image_id}
+
+    async def remove_image(self, name: str) -> dict[str, Any]:
+        try:
+            return {"removed": list(await self._images.remove(name, await self._in_use()))}
+        except ImageError as error:
+            kind = Conflict if error.reason == "ImageInUse" else NotFound
+            raise kind(str(error), name=name, kind="images") from error
+
+    async def prune_images(self) -> dict[str, Any]:
+        removed, freed = await self._images.prune(await self._in_use(), every=True)
+        return {"removed": list(removed), "bytes": freed}
+
+    async def inspect_image(self, name: str) -> dict[str, Any]:
+        try:
+            return self._images.inspect(name)
+        except ImageError as error:
+            raise NotFound(str(error), name=name, kind="images") from error
+
+    async def _in_use(self) -> set[str]:
+        """The ids of all images that an instance of a container was made from."""
+        pods = [await self._service.pod_status(uid) for uid in await self._service.list_pods()]
+        return {container.image_id for pod in pods for container in pod.containers}
+
+
+def _shown(image: Image) -> dict[str, Any]:
+    return {"id": image.id, "names": [*image.tags, *image.digests], "size": image.size}
