@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from minikubelet.errors import BadRequest, FieldError, Invalid
-from minikubelet.v1 import Pod, from_dict, to_dict
+from minikubelet.v1 import Pod, from_dict, support, to_dict
 from minikubelet.v1.decode import FieldValidation
 from minikubelet.v1.decode import decode as decode_struct
 from minikubelet.v1.defaults import admit_pod, set_defaults
@@ -81,7 +81,9 @@ def complete(
     if old is None:
         errors = validate(struct)
         if isinstance(struct, Pod):
-            errors += refuse(struct)
+            warnings, unsupported = support.check(struct)
+            options.warnings.extend(warnings)
+            errors += [*unsupported, *refuse(struct)]
     else:
         errors = validate_update(struct, from_dict(info.type, old))
     if errors:

@@ -11,10 +11,11 @@ import subprocess
 
 import pytest
 
+from minikubelet.api import server as server_module
 from minikubelet.api.pki import PKI
 from minikubelet.api.server import split_address
 from minikubelet.errors import NodeNotFit
-from tests.unit.api.conftest import PODS, Answer, pod
+from tests.unit.api.conftest import PODS, Answer, Api, pod
 
 
 class Client:
@@ -113,7 +114,6 @@ def test_the_kubeconfig_is_complete(https):
 
 
 def test_keys_are_kept_over_a_restart(https, root):
-    from tests.unit.api.conftest import Api
 
     directory = https.paths.etc / "pki"
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
@@ -155,3 +155,22 @@ def test_addresses_to_listen_on(text, address):
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(NodeNotFit, match="write HOST:PORT"):
         split_address(text)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"", id="silence"),
+        pytest.param(b"GET /version HTTP/1.1\r\nHost: x\r\nX: ", id="half a header"),
+    ],
+)
+def test_a_connection_that_never_finishes_its_header_is_closed(monkeypatch, root, start):
+    monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.2)
+    api = Api(root, None)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(str(api.paths.socket))
+    sock.sendall(start)
+    assert sock.recv(65536) in (b"", b"HTTP/1.1 408")
+    sock.close()
+    api.close()

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from minikubelet.errors import FieldError
 from tests.unit.api.conftest import PODS, pod
 
 MERGE = "application/merge-patch+json"
@@ -286,3 +287,84 @@ def test_a_deleted_namespace_takes_its_content_along(api):
     assert api.get(path).code == 404
     assert api.get(f"{path}/configmaps").json["items"] == []
     assert api.request("DELETE", "/api/v1/namespaces/default").code == 403
+
+
+# What the node has to say, and what must not reach a client.
+
+
+def test_what_the_node_cannot_enforce_is_refused_with_all_other_mistakes(api):
+    reason = "Forbidden: this node has no memory controller"
+    api.node.refusals = [FieldError("spec.containers[0].resources.limits", "Forbidden", reason)]
+    body = pod("a")
+    del body["spec"]["containers"][0]["name"]
+    answer = api.post(PODS, body)
+    assert (answer.code, answer.json["reason"]) == (422, "Invalid")
+    assert [cause["field"] for cause in answer.json["details"]["causes"]] == [
+        "spec.containers[0].name",
+        "spec.containers[0].resources.limits",
+    ]
+    assert api.get(PODS).json["items"] == []
+
+
+def test_forbidden_changes_of_a_pod_are_named(api):
+    api.post(PODS, pod("a"))
+    changed = api.request("PATCH", f"{PODS}/a", {"spec": {"restartPolicy": "Never"}}, MERGE)
+    assert changed.code == 422
+    assert changed.json["message"].startswith(
+        'Pod "a" is invalid: spec: Forbidden: pod updates may not change fields other than '
+    )
+
+
+def test_a_bug_is_logged_and_not_shown(api, caplog):
+    async def broken():
+        raise RuntimeError("secret detail")
+
+    api.node.list_images = broken
+    answer = api.get("/minikubelet/v1/images")
+    assert (answer.code, answer.json["reason"]) == (500, "InternalError")
+    assert answer.json["message"].startswith("Internal error occurred")
+    assert b"secret detail" not in answer.body
+    assert "secret detail" in caplog.text
+
+
+def test_a_replace_with_the_first_manifest_keeps_what_the_node_filled_in(api):
+    api.post(PODS, pod("a"))
+    api.bind("a")
+    assert api.request("PUT", f"{PODS}/a", pod("a")).json["spec"]["nodeName"] == "node"
+
+
+def test_a_pod_is_bound_once(api):
+    api.post(PODS, pod("a"))
+    api.bind("a")
+    bound = api.get(f"{PODS}/a").json
+    assert bound["spec"]["nodeName"] == "node"
+    assert [c["type"] for c in bound["status"]["conditions"]] == ["PodScheduled"]
+    again = api.post(f"{PODS}/a/binding", {"target": {"name": "other"}})
+    assert again.code == 409
+    assert 'pod a is already assigned to node "node"' in again.json["message"]
+
+
+def test_an_eviction_is_a_polite_deletion(api):
+    api.post(PODS, pod("a"))
+    api.bind("a")
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}}
+    assert api.post(f"{PODS}/a/eviction", {**body, "deleteOptions": {"gracePeriodSeconds": 4}}).code == 201
+    assert api.get(f"{PODS}/a").json["metadata"]["deletionGracePeriodSeconds"] == 4
+
+
+def test_finalizers_hold_a_pod_until_they_are_gone(api):
+    api.post(PODS, pod("a", finalizers=["x.io/y"]))
+    held = api.request("DELETE", f"{PODS}/a").json
+    assert held["metadata"]["deletionTimestamp"]
+    assert api.get(f"{PODS}/a").code == 200
+    api.request("PATCH", f"{PODS}/a", {"metadata": {"finalizers": None}}, MERGE)
+    assert api.get(f"{PODS}/a").code == 404
+
+
+def test_yaml_is_read_with_the_manifest_readers_rules(api):
+    text = b"kind: ConfigMap\nmetadata: {name: c}\ndata: {key: 'yes'}\n"
+    path = "/api/v1/namespaces/default/configmaps"
+    assert api.request("POST", path, text, "application/yaml").code == 400, "apiVersion is missing"
+    assert api.request("POST", path, b"apiVersion: v1\n" + text, "application/yaml").code == 201
+    for bad in (b"a: [", b"- a", b"!!python/object:os.system {}", b"a: 1\n---\nb: 2\n", b""):
+        assert api.request("POST", path, bad, "application/yaml").code == 400, bad
