@@ -367,7 +367,7 @@ class PodWorker:
         status = generate_status(pod, observed, self._belief, self._situation(pod), use.clock.now())
         broken = illegal_transition(pod, status, self._belief)
         if broken is not None:
-            logger.error("pod %s: container %s cannot leave its terminated state", log_name(pod), broken)
+            logger.warning("pod %s: container %s cannot leave its terminated state", log_name(pod), broken)
             return is_terminal(self._belief.phase)
         self._belief, self._observed = status, observed
         may_be_running = self.phase in (Phase.SYNCING, Phase.TERMINATING)
