@@ -3,7 +3,7 @@
 #
 #   local-box.sh                then: MK_BOX_DEBIAN=minikubelet/debian-local vagrant up debian --provider=libvirt
 #
-# Needs root and an apt mirror; five minutes. The box has no boot loader: it carries its kernel and initrd as files, and
+# Needs root and an apt mirror; two to five minutes. The box has no boot loader: it carries its kernel and initrd as files, and
 # the Vagrantfile in it tells libvirt to boot these. Everything ./dev wants to install is in it already, so that the
 # machine need not reach a mirror.
 set -eu
@@ -21,9 +21,9 @@ for package in vagrant vagrant-libvirt libvirt-daemon-system libvirt-daemon-driv
 done
 if [ -n "$missing" ]; then
     say "installing with apt:$missing"
-    apt-get update -q >&2
+    apt-get update -qq >&2
     # shellcheck disable=SC2086 # a list of names
-    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $missing >&2
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/minikubelet-box.XXXXXX")
