@@ -8,7 +8,7 @@ import sys
 from aiohttp import web
 
 from minikubelet import __version__
-from minikubelet.api import discovery, respond
+from minikubelet.api import discovery, openapi, respond
 from minikubelet.api.request import Call
 from minikubelet.errors import NotFound
 
@@ -83,3 +83,19 @@ async def group_version(call: Call) -> web.Response:
 async def openapi_v2(call: Call) -> web.Response:
     """Empty: enough for kubectl to leave validation to the server."""
     return web.Response(body=b"", headers=respond.headers(content_type=OPENAPI_V2))
+
+
+async def openapi_v3_index(call: Call) -> web.Response:
+    return respond.json_response(openapi.index())
+
+
+async def openapi_v3(call: Call) -> web.Response:
+    """The schemas of one group version. Its hash is in the URL, so it may be kept."""
+    group_version = call.params["group_version"]
+    document = openapi.document(group_version)
+    if document is None:
+        raise NotFound("the server could not find the requested resource")
+    headers = respond.headers()
+    headers["Etag"] = f'"{openapi.etag(group_version)}"'
+    headers["Cache-Control"] = "public, max-age=31536000"
+    return web.Response(body=document, headers=headers)

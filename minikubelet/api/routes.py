@@ -63,6 +63,8 @@ ROUTES: tuple[Route, ...] = (
     Route("/{check:healthz|livez|readyz}", {"GET": about.healthy}, ANYBODY),
     Route("/{check:livez|readyz}/{part}", {"GET": about.healthy}, ANYBODY),
     Route("/openapi/v2", {"GET": about.openapi_v2}),
+    Route("/openapi/v3", {"GET": about.openapi_v3_index}),
+    Route("/openapi/v3" + BASE, {"GET": about.openapi_v3}),
     # Discovery.
     Route("/api", {"GET": about.core_group}),
     Route("/apis", {"GET": about.named_groups}),
