@@ -137,8 +137,15 @@ class ProbeManager:
         self._results: dict[str, dict[str, ContainerProbeResults]] = {}
 
     def add_pod(self, pod: Pod) -> None:
-        """Make the workers that are missing."""
-        for target in _targets(pod):
+        """Make the workers that are missing.
+
+        After an agent restart nothing may have been published yet, because nothing changed: then the status
+        the pod came with is the published one.
+        """
+        targets = _targets(pod)
+        if targets and targets[0].uid not in self._views and pod.status is not None:
+            self.status_published(pod, pod.status)
+        for target in targets:
             workers = self._workers.setdefault(target.uid, {})
             if (target.name, target.kind) not in workers:
                 workers[target.name, target.kind] = self._start(target)

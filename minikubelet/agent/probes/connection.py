@@ -112,11 +112,10 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._fills = 0
         self._tls: ssl.SSLObject | None = None
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
 
     async def start_tls(self, host: str) -> None:
         name = None if is_address(host) else host
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = _tls_context().wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         greeting = b""
         while True:

@@ -443,6 +443,21 @@ async def test_an_instance_from_before_the_agent_has_no_result_until_it_was_prob
 
 
 @in_virtual_time
+async def test_a_pod_that_came_with_its_status_is_probed_before_anything_is_published():
+    node = Node(OK)
+    pod = make_pod(readiness_probe=exec_probe(period_seconds=1))
+    pod.status = PodStatus(phase="Running", pod_ip="127.0.0.1", container_statuses=[node.runs(ago=60)])
+    node.manager.add_pod(pod)
+    await asyncio.sleep(0.5)
+    assert node.result().readiness == "success"
+    node.publish(pod, exited())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1)
+    assert node.result().readiness == "failure"
+    await node.manager.close()
+
+
+@in_virtual_time
 async def test_hung_probes_delay_no_other():
     async def hang(peer: Peer) -> None:
         await peer.reader.read()
