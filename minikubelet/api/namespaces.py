@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.objects import Objects
-from minikubelet.errors import AlreadyExists, NotFound
+from minikubelet.errors import AlreadyExists, Expired, NotFound
 from minikubelet.v1.resources import BY_PLURAL, RESOURCES
 
 Object = dict[str, Any]
+log = logging.getLogger(__name__)
 
 INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
 
@@ -67,6 +69,15 @@ async def keep(objects: Objects) -> None:
 
 
 async def _keep(objects: Objects, resource: str) -> None:
+    while True:
+        try:
+            await _follow(objects, resource)
+            return
+        except Expired:
+            log.info("the watch of %s fell behind: looking at all of them again", resource)
+
+
+async def _follow(objects: Objects, resource: str) -> None:
     watch = objects.store.watch(resource)
     finish(objects)
     async for kind, obj, _ in watch:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import ssl
 from typing import Any
@@ -103,11 +104,15 @@ class Server:
     def start_chores(self) -> None:
         """What has to be done without being asked."""
         namespaces.make_initial(self._objects)
-        self._tasks.append(asyncio.create_task(namespaces.keep(self._objects), name="namespaces"))
+        task = asyncio.create_task(namespaces.keep(self._objects), name="namespaces")
+        task.add_done_callback(self._chore_ended)
+        self._tasks.append(task)
 
-    async def wait_failed(self) -> None:
-        """Returns never; raises what ended a chore. For the agent's task group: a bug there must be loud."""
-        await asyncio.gather(*self._tasks)
+    def _chore_ended(self, task: asyncio.Task[None]) -> None:
+        """A chore that fails is a bug, and ends the agent: containers survive that."""
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("the chore %s failed", task.get_name(), exc_info=task.exception())
+            os.kill(os.getpid(), signal.SIGTERM)
 
     async def close(self) -> None:
         """Close the doors, then the connections; streams get a moment to end."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ SEALED = frozenset({"secrets"})  # never in the clear on disk
 EVENT_TTL = timedelta(hours=1)  # as kube-apiserver's --event-ttl
 KEEP_REVISIONS = 10_000
 KEEP_AGE = timedelta(minutes=10)
+MAINTENANCE_PERIOD = timedelta(minutes=1)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
@@ -107,6 +109,7 @@ class Store:
         self._seal = seal or Seal.load(path.with_suffix(".key"))
         self._watches: set[Watch] = set()
         self._rehearsing = False
+        self._marks: deque[tuple[datetime, int]] = deque()  # the revision at some moments of the past
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -265,18 +268,29 @@ class Store:
             self._db.execute("ROLLBACK")
 
     def maintain(self) -> None:
-        """Call this now and then: drops old Events and compacts the log."""
-        oldest = (self._now() - EVENT_TTL).timestamp()
+        """Call this now and then: once a minute it drops old Events and compacts the log.
+
+        What is old by age is known from marks set here, not from the rows: to look for it would read them
+        all.
+        """
+        now = self._now()
+        if self._marks and now - self._marks[-1][0] < MAINTENANCE_PERIOD:
+            return
+        self._marks.append((now, self._revision))
+        self._drop_events(now - EVENT_TTL)
+        by_age = 0
+        while self._marks[0][0] <= now - KEEP_AGE:
+            by_age = self._marks.popleft()[1]
+        self.compact(max(by_age, self._revision - KEEP_REVISIONS))
+
+    def _drop_events(self, before: datetime) -> None:
         events = self._db.execute(
             "SELECT o.namespace, o.name FROM objects o JOIN log l ON l.revision = o.revision "
             "WHERE o.resource = 'events' AND l.at < ?",
-            [oldest],
+            [before.timestamp()],
         ).fetchall()
         for namespace, name in events:
             self.delete("events", namespace, name)
-        forget = (self._now() - KEEP_AGE).timestamp()
-        (by_age,) = self._db.execute("SELECT max(revision) FROM log WHERE at < ?", [forget]).fetchone()
-        self.compact(max(by_age or 0, self._revision - KEEP_REVISIONS))
 
     def compact(self, revision: int) -> None:
         """Forget what was superseded at or before `revision`. The present state and everything later stay."""

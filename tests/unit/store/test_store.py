@@ -319,7 +319,8 @@ def test_old_events_and_old_revisions_are_forgotten(tmp_path):
     clock[0] += timedelta(minutes=59)
     store.create("events", pod("young"))
     store.modify("pods", "default", "a", lambda obj: obj.update(status=1))
-    clock[0] += timedelta(minutes=2)
+    store.maintain()
+    clock[0] += timedelta(minutes=11)
     store.maintain()
     assert [obj["metadata"]["name"] for obj in store.list("events")[0]] == ["young"]
     with pytest.raises(Expired):
