@@ -16,6 +16,7 @@ MinikubeletError
 ├─ RuntimeServiceError             never to HTTP: becomes waiting.reason + an Event, then a retry with back-off
 │  ├─ CreatePodSandboxError        shim, cgroup or network of the pod
 │  ├─ ImageError                   ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError
+│  ├─ FailedMount                  a volume cannot be set up; the containers stay ContainerCreating
 │  ├─ CreateContainerConfigError   e.g. a missing ConfigMap key, a user that cannot be used
 │  ├─ CreateContainerError         preparation failed
 │  ├─ RunContainerError            the child failed before execve
@@ -194,6 +195,12 @@ class ImageError(RuntimeServiceError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class FailedMount(RuntimeServiceError):
+    """The message is the whole text of the Event."""
+
+    reason = "FailedMount"
 
 
 class CreateContainerConfigError(RuntimeServiceError):

@@ -17,7 +17,7 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from minikubelet.runtime.images.tree import OPAQUE, Tree, UnsafePath, components
+from minikubelet.runtime.images.tree import Tree, UnsafePath, components
 
 WHITEOUT = ".wh."
 WHITEOUT_META = ".wh..wh."
@@ -97,7 +97,7 @@ def _write(
         return
     directory, name = tree.parent_of(parts), parts[-1]
     if name.startswith(WHITEOUT):
-        _write_whiteout(directory, name)
+        _write_whiteout(tree, directory, name)
     elif member.isdir():
         _write_directory(tree, directory, name, member)
         result.directory_times.append((parts, member.mtime))
@@ -122,9 +122,9 @@ def _write(
         raise BadLayer(f"entry {member.name[:200]!r} of unknown type {member.type!r}")
 
 
-def _write_whiteout(directory: int, name: str) -> None:
+def _write_whiteout(tree: Tree, directory: int, name: str) -> None:
     if name == OPAQUE_MARK:
-        os.setxattr(directory, OPAQUE, b"y")
+        tree.mark_opaque(directory)
         return
     if name.startswith(WHITEOUT_META):
         return  # book-keeping of aufs, of no meaning to anyone else

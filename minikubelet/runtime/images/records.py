@@ -23,8 +23,6 @@ from typing import Any
 
 from minikubelet.runtime.images.config import ImageConfig
 
-SHORT = 12  # digits of a layer's short name, more if two begin alike
-
 
 @dataclass(slots=True)
 class ImageRecord:
@@ -44,7 +42,7 @@ class Records:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        for name in ("images", "layers", "l"):
+        for name in ("images", "layers"):
             (store / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
@@ -66,8 +64,6 @@ class Records:
             elif set(other.tags) & set(record.tags):
                 other.tags = [tag for tag in other.tags if tag not in record.tags]
                 self.write(other)
-        for diff_id in record.layers:
-            self._make_short_link(diff_id)
         self.write(record)
         return record
 
@@ -91,8 +87,6 @@ class Records:
             diff_id = f"sha256:{path.name}"
             if diff_id not in used:
                 freed += self.layer_size(path)
-                if link := self._short_link(diff_id):
-                    link.unlink()
                 gone = path.with_suffix(".gone")  # half a layer must not look like a whole one
                 os.rename(path, gone)
                 shutil.rmtree(gone)
@@ -107,27 +101,8 @@ class Records:
         return int(size.read_text()) if size.exists() else 0
 
     def lower(self, diff_id: str) -> str:
-        """The layer's directory as overlayfs is told it."""
-        link = self._short_link(diff_id)
-        return str(link) if link else str(self.layer(diff_id) / "diff")
-
-    def _make_short_link(self, diff_id: str) -> None:
-        if self._short_link(diff_id) is None:
-            free = next(path for path in self._short_names(diff_id) if not path.is_symlink())
-            free.symlink_to(self._short_target(diff_id))
-
-    def _short_link(self, diff_id: str) -> Path | None:
-        for path in self._short_names(diff_id):
-            if path.is_symlink() and os.readlink(path) == self._short_target(diff_id):
-                return path
-        return None
-
-    def _short_names(self, diff_id: str) -> list[Path]:
-        digits = diff_id.removeprefix("sha256:")
-        return [self._store / "l" / digits[:length] for length in (SHORT, 2 * SHORT, len(digits))]
-
-    def _short_target(self, diff_id: str) -> str:
-        return f"../layers/{diff_id.removeprefix('sha256:')}/diff"
+        """The layer's directory, for overlayfs."""
+        return str(self.layer(diff_id) / "diff")
 
     def _record(self, image_id: str) -> Path:
         return self._store / "images" / f"{image_id.removeprefix('sha256:')}.json"

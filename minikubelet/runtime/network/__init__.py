@@ -110,7 +110,9 @@ class Network:
 
     def _start(self) -> None:
         self._names.mkdir(mode=0o700, parents=True, exist_ok=True)
-        NETNS.mkdir(mode=0o755, exist_ok=True)
+        if not NETNS.exists():
+            NETNS.mkdir()
+            NETNS.chmod(0o755)  # as ip(8) makes it, whatever our umask
         self._pool.load()
         self._refuse_foreign_network()
         self._mtu = _mtu_of_default_route()
