@@ -71,6 +71,13 @@ class Command(click.Command):
         ctx.params.update(booleans)
         return rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            error.command = ctx.command_path
+            raise
+
     def _normalise(self, ctx: click.Context, args: list[str]) -> tuple[list[str], dict[str, bool]]:
         """Take out `--flag=true|false`, and write `-o=json` as `-ojson`."""
         flags = {opt: param for param in self.get_params(ctx) for opt in param.opts}

@@ -28,7 +28,14 @@ class CliError(Exception):
 
 
 class UsageError(CliError):
+    """A wrong flag or argument; `command` is filled in on the way out, to say where help is."""
+
     exit_code = 2
+    command = ""
+
+    def lines(self) -> list[str]:
+        hint = [f"See '{self.command} -h' for help and examples"] if self.command else []
+        return [*super().lines(), *hint]
 
 
 class AgentUnreachable(CliError):

@@ -107,5 +107,5 @@ def _usage_lines(error: click.ClickException) -> list[str]:
     lines = [f"error: {error.format_message()}"]
     context = getattr(error, "ctx", None)
     if context is not None:
-        lines.append(f"See '{context.command_path} --help' for usage and examples.")
+        lines.append(f"See '{context.command_path} -h' for help and examples")
     return lines

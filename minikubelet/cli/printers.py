@@ -68,12 +68,15 @@ def to_yaml(item: Any) -> str:
         return plain
 
     Dumper.add_representer(str, represent_text)
-    return str(yaml.dump(item, Dumper=Dumper, sort_keys=True, allow_unicode=True, width=1 << 30))
+    return str(yaml.dump(item, Dumper=Dumper, sort_keys=True, allow_unicode=True))
 
 
 def _reads_differently(dumper: Any, node: Any) -> bool:
     """`true`, `80`, `null`: a text that would come back as something else without quotes."""
-    return bool(dumper.resolve(type(node), node.value, (True, False)) != node.tag)
+    # go-yaml reads y and n as booleans, PyYAML does not; both read files that come from here.
+    return node.value in ("y", "Y", "n", "N") or bool(
+        dumper.resolve(type(node), node.value, (True, False)) != node.tag
+    )
 
 
 def print_custom_columns(template: str, items: Iterable[dict[str, Any]]) -> None:
@@ -140,7 +143,7 @@ class TablePrinter:
         labels = metadata.get("labels") or {}
         front = [event] * self.events + [metadata.get("namespace", "")] * self.namespace
         cells = [self._cell(row["cells"], at) for at in self.shown]
-        extra = [cell(labels.get(key, "<none>") or "") for key in self.label_columns]
+        extra = [cell(labels.get(key, "")) for key in self.label_columns]
         if self.show_labels:
             extra.append(cell(format_labels(labels)))
         return [*front, *cells, *extra]

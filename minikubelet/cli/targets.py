@@ -32,7 +32,7 @@ class Target(NamedTuple):
 def parse(client: Client, args: Sequence[str]) -> tuple[list[Resource], list[tuple[Resource, str]]]:
     """(types without names, named objects); one of the two is empty."""
     if not args:
-        raise UsageError("you must specify the type of resource, and a name, TYPE/NAME or a selector")
+        raise UsageError("Required resource not specified: TYPE, TYPE NAME or TYPE/NAME, such as pod/web")
     if any("/" in arg for arg in args):
         return [], [_slashed(client, arg) for arg in args]
     types = resources.find_all(client, args[0])

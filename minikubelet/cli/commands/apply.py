@@ -106,9 +106,12 @@ def apply(client: Client, item: Manifested, options: Options) -> tuple[dict[str,
     if options.dry_run == "client":
         return current, "configured"
     try:
-        return client.patch(item.target.path, patch, query), "configured"
+        result = client.patch(item.target.path, patch, query)
     except StatusError as error:
         raise StatusError(error.status, f'error when patching "{item.source}"') from error
+    # Defaults inside of lists without merge keys look like a difference until the API has filled them in again.
+    same = result["metadata"].get("resourceVersion") == current["metadata"].get("resourceVersion")
+    return result, "unchanged" if same and not query["dryRun"] else "configured"
 
 
 def create(

@@ -48,7 +48,7 @@ def attach(
         complain(f"error: Unable to use a TTY - container {name} did not allocate one")
         tty = False
     tty = want_tty(tty, stdin)
-    if tty and not quiet:
+    if not quiet:
         complain("If you don't see a command prompt, try pressing enter.")
     # A container with a terminal has one output, and only a client in raw mode can tell it anything sensible.
     query = {

@@ -160,13 +160,26 @@ def _answers(
 ) -> Iterator[dict[str, Any]]:
     client, namespace = session.client, _namespace(session, options)
     if not names:
-        yield from targets.pages(client, resource.path(namespace), options.query(), accept=options.accept)
+        try:
+            yield from targets.pages(client, resource.path(namespace), options.query(), accept=options.accept)
+        except StatusError as error:
+            raise _unlisted(error, resource, options) from error
     for name in names:
         try:
             yield client.get(resource.path(namespace, name), accept=options.accept)
         except StatusError as error:
             if not (error.code == 404 and options.ignore_not_found):
                 errors.append(error)
+
+
+def _unlisted(error: StatusError, resource: Resource, options: Options) -> StatusError:
+    """kubectl says which selectors a server could not make sense of."""
+    if error.code != 400:
+        return error
+    group, _, version = resource.group_version.rpartition("/")
+    selectors = f'label selector "{options.selector}", field selector "{options.field_selector}"'
+    what = f'"{group}/{version}, Resource={resource.name}"'
+    return StatusError(error.status, f"Unable to find {what} that match {selectors}")
 
 
 def _say_nothing_found(session: Session, types: list[Resource], options: Options) -> None:

@@ -16,7 +16,7 @@ import click
 from minikubelet.cli import containers, targets
 from minikubelet.cli.base import Session, command, complain, duration, selector_option
 from minikubelet.cli.client import CHUNK
-from minikubelet.cli.errors import CliError, UsageError
+from minikubelet.cli.errors import CliError, StatusError, UsageError
 from minikubelet.cli.resources import PODS
 
 
@@ -129,10 +129,21 @@ def _checked(args: tuple[str, ...], selector: str, options: Options) -> Options:
 
 def _pods(session: Session, args: tuple[str, ...], selector: str) -> list[dict[str, Any]]:
     if not selector:
-        return [session.client.get(PODS.path(session.namespace, targets.pod_name(args[0])))]
+        return [_pod(session, targets.pod_name(args[0]))]
     path = PODS.path(session.namespace)
     pages = targets.pages(session.client, path, {"labelSelector": selector})
     return [pod for page in pages for pod in page["items"]]
+
+
+def _pod(session: Session, name: str) -> dict[str, Any]:
+    try:
+        pod: dict[str, Any] = session.client.get(PODS.path(session.namespace, name))
+    except StatusError as error:
+        if error.code != 404:
+            raise
+        missing = f'error from server (NotFound): {error} in namespace "{session.namespace}"'
+        raise CliError(missing) from error
+    return pod
 
 
 def _streams(pod: dict[str, Any], options: Options, from_selector: bool) -> list[Stream]:

@@ -134,7 +134,8 @@ class _Stage:
 
     def play(self, items: list[Manifested], limit: float | None) -> int:
         say(
-            f"playing on a node of its own; look at it with: minikubelet --root {self.agent.root} get pods -o wide"
+            f"playing on a node of its own; look at it with: "
+            f"minikubelet --root {self.agent.root} get pods -o wide"
         )
         self.start = time.monotonic()
         for resource, kind in ((PODS, "pod"), (EVENTS, "event")):

@@ -64,7 +64,7 @@ class Options:
     """,
 )
 @click.argument("args", nargs=-1, metavar="NAME --image=IMAGE [-- ARG…]")
-@click.option("--image", required=True, metavar="IMAGE", help="The container's image.")
+@click.option("--image", default="", metavar="IMAGE", help="The container's image.")
 @click.option("--port", type=int, metavar="PORT", help="The port the container serves.")
 @click.option("-l", "--labels", default="", metavar="A=B,…", help="The pod's labels. Default: run=NAME.")
 @click.option("--annotations", multiple=True, metavar="A=B", help="An annotation; may be repeated.")
@@ -133,6 +133,8 @@ def _check(args: tuple[str, ...], options: Options) -> None:
     printers.check_format(options.output)
     if not args:
         raise UsageError("NAME is required for run")
+    if not options.image:
+        raise UsageError('required flag(s) "image" not set')
     if options.restart not in POLICIES:
         raise UsageError(f"invalid restart policy: {options.restart}")
     if options.rm and not options.attached:

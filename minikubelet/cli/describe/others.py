@@ -21,7 +21,8 @@ def describe_other(client: Client, item: dict[str, Any], *, show_events: bool) -
         item["kind"], _generic
     )
     describe(writer, item)
-    writer.events(events_of(client, item) if show_events else None)
+    if item["kind"] not in ("Namespace", "Secret"):
+        writer.events(events_of(client, item) if show_events else None)
     return writer.text()
 
 
@@ -49,10 +50,6 @@ def _secret(writer: Writer, item: dict[str, Any]) -> None:
 
 def _namespace(writer: Writer, item: dict[str, Any]) -> None:
     writer.line(0, f"Status:\t{(item.get('status') or {}).get('phase', '')}")
-    writer.line(0, "")
-    writer.line(0, "No resource quota.")
-    writer.line(0, "")
-    writer.line(0, "No LimitRange resource.")
 
 
 def _generic(writer: Writer, item: dict[str, Any]) -> None:
