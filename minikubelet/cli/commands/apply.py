@@ -109,7 +109,8 @@ def apply(client: Client, item: Manifested, options: Options) -> tuple[dict[str,
         result = client.patch(item.target.path, patch, query)
     except StatusError as error:
         raise StatusError(error.status, f'error when patching "{item.source}"') from error
-    # Defaults inside of lists without merge keys look like a difference until the API has filled them in again.
+    # Defaults inside of lists without merge keys look like a difference until the API has filled them in
+    # again.
     same = result["metadata"].get("resourceVersion") == current["metadata"].get("resourceVersion")
     return result, "unchanged" if same and not query["dryRun"] else "configured"
 
