@@ -14,6 +14,7 @@ from minikubelet.v1.validation.field import (
     forbidden,
     invalid,
     not_found,
+    one_of,
     required,
     too_many,
     unsupported,
@@ -144,7 +145,7 @@ def _common(path: str, container: AnyContainer, around: Surroundings) -> Errors:
         yield from each_invalid(f"{path}.name", container.name, dns_label(container.name))
     if not container.image:
         yield required(f"{path}.image")
-    yield from _choice(
+    yield from one_of(
         f"{path}.terminationMessagePolicy", container.termination_message_policy, MESSAGE_POLICIES
     )
     yield from _ports(f"{path}.ports", container.ports)
@@ -152,19 +153,12 @@ def _common(path: str, container: AnyContainer, around: Surroundings) -> Errors:
     yield from env_from_errors(f"{path}.envFrom", container.env_from)
     yield from mount_errors(f"{path}.volumeMounts", container, around.volumes)
     yield from device_errors(f"{path}.volumeDevices", container, around.volumes)
-    yield from _choice(f"{path}.imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
+    yield from one_of(f"{path}.imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
     yield from resource_errors(f"{path}.resources", container.resources, around.claims)
     yield from _resize_policy(f"{path}.resizePolicy", container, around)
     yield from container_security_errors(
         f"{path}.securityContext", container.security_context, host_users=around.host_users
     )
-
-
-def _choice(path: str, value: str | None, choices: tuple[str, ...]) -> Errors:
-    if not value:
-        yield required(path)
-    elif value not in choices:
-        yield unsupported(path, value, choices)
 
 
 def _ports(path: str, ports: list[ContainerPort] | None) -> Errors:
@@ -185,7 +179,7 @@ def _ports(path: str, ports: list[ContainerPort] | None) -> Errors:
             )
         if port.host_port:
             yield from each_invalid(f"{here}.hostPort", port.host_port, port_number(port.host_port))
-        yield from _choice(f"{here}.protocol", port.protocol, PROTOCOLS)
+        yield from one_of(f"{here}.protocol", port.protocol, PROTOCOLS)
         if port.host_ip:
             yield from each_invalid(f"{here}.hostIP", port.host_ip, ip_address(port.host_ip))
 
@@ -231,8 +225,8 @@ def _resize_policy(path: str, container: AnyContainer, around: Surroundings) -> 
         if name in seen:
             yield duplicate(f"{path}[{index}]", name)
         seen.add(name)
-        yield from _choice(path, name, RESIZE_RESOURCES)
-        yield from _choice(path, restart, RESIZE_POLICIES)
+        yield from one_of(path, name, RESIZE_RESOURCES)
+        yield from one_of(path, restart, RESIZE_POLICIES)
         if never and restart != "NotRequired":
             yield invalid(path, restart, "must be 'NotRequired' when pod `restartPolicy` is 'Never'")
         if _is_plain_init(container, around.spec) and restart == "RestartContainer":

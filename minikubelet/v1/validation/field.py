@@ -74,6 +74,14 @@ def not_negative(path: str, value: int | None) -> Errors:
         yield invalid(path, value, NOT_NEGATIVE)
 
 
+def one_of(path: str, value: str | None, choices: tuple[str, ...]) -> Errors:
+    """A word of a fixed set, which must be there."""
+    if not value:
+        yield required(path)
+    elif value not in choices:
+        yield unsupported(path, value, choices)
+
+
 def shown(value: Any) -> str:
     """A value as Go prints it in such an error."""
     if isinstance(value, datetime):

@@ -21,6 +21,7 @@ from minikubelet.v1.validation.field import (
     each_invalid,
     forbidden,
     invalid,
+    one_of,
     required,
     too_long,
     unsupported,
@@ -116,10 +117,7 @@ def _taints(node: Node) -> Errors:
     for index, taint in enumerate((node.spec.taints if node.spec else None) or ()):
         path = f"spec.taints[{index}]"
         yield from each_invalid(f"{path}.key", taint.key or "", qualified_name(taint.key or ""))
-        if not taint.effect:
-            yield required(f"{path}.effect")
-        elif taint.effect not in TAINT_EFFECTS:
-            yield unsupported(f"{path}.effect", taint.effect, TAINT_EFFECTS)
+        yield from one_of(f"{path}.effect", taint.effect, TAINT_EFFECTS)
 
 
 def _event(event: Event) -> Errors:

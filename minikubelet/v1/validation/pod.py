@@ -24,9 +24,9 @@ from minikubelet.v1.validation.field import (
     forbidden,
     invalid,
     not_found,
+    one_of,
     required,
     too_long,
-    unsupported,
 )
 from minikubelet.v1.validation.metadata import label_errors, metadata_errors
 from minikubelet.v1.validation.names import (
@@ -92,8 +92,8 @@ def _spec(spec: PodSpec) -> Errors:
     yield from ephemeral_container_errors(around)
     yield from pod_resource_errors(spec)
     yield from _host_network_ports(spec)
-    yield from _choice("spec.restartPolicy", spec.restart_policy, RESTART_POLICIES)
-    yield from _choice("spec.dnsPolicy", spec.dns_policy, DNS_POLICIES)
+    yield from one_of("spec.restartPolicy", spec.restart_policy, RESTART_POLICIES)
+    yield from one_of("spec.dnsPolicy", spec.dns_policy, DNS_POLICIES)
     yield from label_errors("spec.nodeSelector", spec.node_selector)
     yield from pod_security_errors(spec)
     yield from affinity_errors("spec.affinity", spec.affinity)
@@ -114,19 +114,12 @@ def _spec(spec: PodSpec) -> Errors:
     yield from _name("spec.priorityClassName", spec.priority_class_name)
     yield from _name("spec.runtimeClassName", spec.runtime_class_name)
     if spec.preemption_policy is not None:
-        yield from _choice("spec.preemptionPolicy", spec.preemption_policy, PREEMPTION_POLICIES)
+        yield from one_of("spec.preemptionPolicy", spec.preemption_policy, PREEMPTION_POLICIES)
     if spec.overhead is not None:
         # The API server borrows the rules of container limits, and their path.
         yield from resource_errors("spec.overhead", ResourceRequirements(limits=spec.overhead))
     yield from _os("spec.os", spec.os)
     yield from _file_key_volumes(spec)
-
-
-def _choice(path: str, value: str | None, choices: tuple[str, ...]) -> Errors:
-    if not value:
-        yield required(path)
-    elif value not in choices:
-        yield unsupported(path, value, choices)
 
 
 def _name(path: str, name: str | None) -> Errors:
@@ -259,7 +252,7 @@ def _host_aliases(aliases: list[HostAlias]) -> Errors:
 
 def _os(path: str, os: PodOS | None) -> Errors:
     if os is not None:
-        yield from _choice(f"{path}.name", os.name, SYSTEMS)
+        yield from one_of(f"{path}.name", os.name, SYSTEMS)
 
 
 def _tokens_without_account(spec: PodSpec) -> Errors:

@@ -1,0 +1,153 @@
+"""No field is silently ignored: every field of the Pod is in the table, and the table does what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minikubelet.v1 import Pod
+from minikubelet.v1.schema import Shape, walk
+from minikubelet.v1.support import check, expand, state_of, to_markdown
+from minikubelet.v1.support_table import IMPLEMENTED, RULES
+from tests.unit.v1.pods import pod
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def leaves() -> list[str]:
+    """Every field of the Pod that holds a value rather than other fields; lists and maps of values "
+    "without [*]."""
+    found = []
+    for path, _, field in walk(Pod):
+        type_ = field.type
+        while type_.item is not None:
+            type_ = type_.item
+        if type_.shape is not Shape.STRUCT:
+            found.append(path.removesuffix("[*]"))
+    return found
+
+
+def test_every_field_is_implemented_warned_about_or_refused() -> None:
+    assert [path for path in leaves() if state_of(path) is None] == []
+
+
+def test_no_row_speaks_of_a_field_that_does_not_exist() -> None:
+    known = {path.removesuffix("[*]") for path, _, _ in walk(Pod)}
+    for row in (*IMPLEMENTED, *(rule.path for rule in RULES)):
+        assert [path for path in expand(row) if path not in known] == []
+
+
+def test_what_is_implemented_is_named_to_the_leaf_and_in_no_rule_for_all_values() -> None:
+    exact = set(leaves())
+    for row in IMPLEMENTED:
+        assert [path for path in expand(row) if path not in exact] == []
+
+
+def test_the_documentation_is_the_table() -> None:
+    assert (DOCS / "fields.md").read_text() == to_markdown(), (
+        "run python -m minikubelet.v1.support > docs/fields.md"
+    )
+
+
+def test_a_plain_pod_has_nothing_to_say() -> None:
+    """Not even about what defaults and admission fill in."""
+    assert check(pod(container={"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}})) == ([], [])
+
+
+IMPLEMENTED_TODAY: list[dict[str, Any]] = [
+    {"hostNetwork": True, "container": {"ports": [{"containerPort": 80}]}},
+    {"init": {"restartPolicy": "Always"}},
+    {"volumes": [{"name": "a", "emptyDir": {"medium": "Memory"}}, {"name": "b", "hostPath": {"path": "/"}}]},
+    {"container": {"securityContext": {"privileged": False, "procMount": "Default", "runAsUser": 0}}},
+    {"container": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}},
+    {
+        "container": {
+            "livenessProbe": {"tcpSocket": {"port": 80}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+        }
+    },
+    {"os": {"name": "linux"}, "hostUsers": True, "automountServiceAccountToken": False},
+    {"container": {"volumeMounts": [{"name": "a", "mountPath": "/a", "recursiveReadOnly": "Disabled"}]}},
+]
+
+
+@pytest.mark.parametrize("changes", IMPLEMENTED_TODAY)
+def test_these_are_accepted_without_a_word(changes: dict[str, Any]) -> None:
+    assert check(pod(**changes)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        (
+            {"nodeSelector": {"a": "b"}},
+            "spec.nodeSelector: ignored: there is one node here, and every pod runs on it",
+        ),
+        ({"schedulerName": "mine"}, "spec.schedulerName: ignored: the node binds its pods itself"),
+        ({"serviceAccountName": "x"}, "spec.serviceAccountName: ignored: pods get no token"),
+        (
+            {"container": {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}},
+            "spec.containers[0].securityContext.seccompProfile.type: ignored: no system call is filtered",
+        ),
+        (
+            {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "emptyDir": {"sizeLimit": "1Mi"}}]},
+            "spec.volumes[1].emptyDir.sizeLimit: ignored: the size is not enforced",
+        ),
+    ],
+)
+def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str) -> None:
+    assert check(pod(**changes)) == ([warning], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        (
+            {"container": {"ports": [{"containerPort": 80, "hostPort": 80}]}},
+            "spec.containers[0].ports[0].hostPort",
+        ),
+        (
+            {"container": {"securityContext": {"privileged": True}}},
+            "spec.containers[0].securityContext.privileged",
+        ),
+        (
+            {"init": {"securityContext": {"privileged": True}}},
+            "spec.initContainers[0].securityContext.privileged",
+        ),
+        (
+            {
+                "container": {
+                    "securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "p"}}
+                }
+            },
+            "spec.containers[0].securityContext.seccompProfile.type",
+        ),
+        (
+            {"container": {"resources": {"limits": {"ephemeral-storage": "1Gi"}}}},
+            "spec.containers[0].resources.limits",
+        ),
+        ({"container": {"restartPolicy": "Never"}}, "spec.containers[0].restartPolicy"),
+        ({"init": {"restartPolicy": "OnFailure"}}, "spec.initContainers[0].restartPolicy"),
+        ({"container": {"livenessProbe": {"grpc": {"port": 1}}}}, "spec.containers[0].livenessProbe.grpc"),
+        ({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}, "spec.volumes[0].configMap"),
+        ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
+        (
+            {"volumes": [{"name": "v", "emptyDir": {"medium": "HugePages"}}]},
+            "spec.volumes[0].emptyDir.medium",
+        ),
+        ({"securityContext": {"fsGroup": 0}}, "spec.securityContext.fsGroup"),
+        ({"hostUsers": False}, "spec.hostUsers"),
+        ({"os": {"name": "windows"}}, "spec.os.name"),
+        ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
+        (
+            {"container": {"volumeMounts": [{"name": "v", "mountPath": "/m", "subPath": "a"}]}},
+            "spec.containers[0].volumeMounts[0].subPath",
+        ),
+    ],
+)
+def test_these_are_refused_because_ignoring_them_would_be_wrong(changes: dict[str, Any], path: str) -> None:
+    _, refused = check(pod(**changes))
+    assert path in [error.path for error in refused]
+    assert all(error.message.startswith("Forbidden: not supported by this node: ") for error in refused)
