@@ -14,11 +14,13 @@ from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.request import Call
 from minikubelet.api.streams import serve_session, wanted_streams
 from minikubelet.api.verbs import read_object
-from minikubelet.errors import Conflict, FieldError, Invalid
+from minikubelet.errors import BadRequest, Conflict, FieldError, Invalid
 from minikubelet.store.store import timestamp, utc_now
 from minikubelet.v1 import Pod, from_dict
 
 Object = dict[str, Any]
+
+STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 # Logs.
 
@@ -90,7 +92,7 @@ async def exec_command(call: Call) -> web.StreamResponse:
         raise Invalid.of("PodExecOptions", call.name, [FieldError("command", "Required", "Required value")])
     streams = wanted_streams(call)
     pod = call.objects.get(call.resource, call.namespace, call.name)
-    container = log_container(from_dict(Pod, pod), call.text("container"))
+    container = _running_container(pod, call.text("container"))
 
     def start() -> Any:
         return call.backend.exec(
@@ -104,12 +106,22 @@ async def attach(call: Call) -> web.StreamResponse:
     """The container's own streams. Its exit code is in the pod's status, not in the stream."""
     streams = wanted_streams(call)
     pod = call.objects.get(call.resource, call.namespace, call.name)
-    container = log_container(from_dict(Pod, pod), call.text("container"))
+    container = _running_container(pod, call.text("container"))
 
     def start() -> Any:
         return call.backend.attach(call.namespace, call.name, container, stdin=streams.stdin, tty=streams.tty)
 
     return await serve_session(call, streams, start, report_exit_code=False)
+
+
+def _running_container(pod: Object, asked: str) -> str:
+    """Asked before the upgrade: kubectl prints a plain error then, and has sent no input in vain."""
+    container = log_container(from_dict(Pod, pod), asked)
+    status = pod.get("status") or {}
+    for entry in (entry for field in STATUS_LISTS for entry in status.get(field) or ()):
+        if entry["name"] == container and (entry.get("state") or {}).get("running") is not None:
+            return container
+    raise BadRequest(f'container not found ("{container}")')
 
 
 # Scheduling and eviction.

@@ -62,11 +62,8 @@ def test_a_pod_from_apply_to_delete(kubectl):
     assert kubectl("apply", "-f", "-", stdin=MANIFEST) == "pod/web unchanged\n"
     changed = MANIFEST.replace("app: web", "app: shop")
     assert kubectl("apply", "-f", "-", stdin=changed) == "pod/web configured\n"
-    assert kubectl("get", "pods", "--show-labels", "--no-headers").split() == [
-        *("web", "0/1", "Pending", "0"),
-        kubectl("get", "pods", "--no-headers").split()[4],
-        "app=shop",
-    ]
+    cells = kubectl("get", "pods", "--show-labels", "--no-headers").split()
+    assert [*cells[:4], cells[5]] == ["web", "0/1", "Pending", "0", "app=shop"]
     assert kubectl("get", "pods", "-l", "app=web", "-o", "name") == ""
     assert kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.labels.app}") == "shop"
     assert kubectl("label", "pod", "web", "tier=front") == "pod/web labeled\n"
@@ -200,6 +197,13 @@ def test_exec_passes_streams_and_the_exit_code(kubectl):
     assert (failed.returncode, failed.stderr) == (5, "command terminated with exit code 5\n")
     missing = kubectl.run("exec", "web", "--", "missing")
     assert (missing.returncode, missing.stderr) == (1, "error: no such program\n")
+
+
+def test_exec_in_a_container_that_does_not_run_is_an_error_and_no_more(kubectl):
+    kubectl("create", "-f", "-", stdin=MANIFEST)
+    assert kubectl.fails("exec", "-i", "web", "--", "cat", stdin="text") == (
+        'Error from server (BadRequest): container not found ("main")\n'
+    )
 
 
 def test_attach_reports_success_whatever_the_exit_code(kubectl):
