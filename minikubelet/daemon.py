@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minikubelet.agent.node import Node
-from minikubelet.agent.node_status import boot_id, default_node_name, read_facts
+from minikubelet.agent.node_status import allocatable, boot_id, default_node_name, read_facts
 from minikubelet.config import AgentOptions, Paths
 from minikubelet.errors import NodeNotFit, NotFound
 from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
@@ -29,7 +29,7 @@ from minikubelet.runtime import doctor
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.network import Network
-from minikubelet.runtime.preparation import Lookup, Preparation
+from minikubelet.runtime.preparation import Lookup, NodeView, Preparation
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
@@ -88,10 +88,12 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         await images.start()
 
         # 4. Who works: the runtime, the node, the API.
-        preparation = Preparation(paths, images, network, finder(store), configuration, cgroups, facts.memory)
+        view = NodeView(facts.name, facts.address, facts.memory, allocatable(facts))
+        preparation = Preparation(paths, images, network, finder(store), configuration, cgroups, view)
         service = Service(paths, cgroups, zygote, preparation)
         stack.push_async_callback(service.close)
         node = Node(facts, options.pod_cidr, store, service, cgroups, images, configuration)
+        preparation.warn = node.warn
         await node.start()
         stack.push_async_callback(node.stop)
 

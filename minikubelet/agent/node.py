@@ -186,6 +186,10 @@ class Node(NodeImages):
         except (NotFound, Conflict):
             logger.debug("the pod %s was removed by somebody else", metadata.name)
 
+    def warn(self, pod: Pod, reason: str, message: str) -> None:
+        """The runtime has something to say about a pod that is no error."""
+        self._recorder.event(pod, "Warning", reason, message)
+
     # What the API asks (`api.backend.Backend`)
 
     def refuse(self, pod: Pod) -> list[FieldError]:

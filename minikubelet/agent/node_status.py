@@ -96,21 +96,28 @@ def node_object(facts: MachineFacts, pod_cidr: str) -> dict[str, Any]:
     }
 
 
-def node_status(facts: MachineFacts, now: datetime, old: dict[str, Any] | None = None) -> dict[str, Any]:
-    """`status` of the Node; transition times of conditions that did not change are kept from `old`."""
-    capacity = {
+def capacity(facts: MachineFacts) -> dict[str, str]:
+    return {
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.storage // 1024}Ki",
         "memory": f"{facts.memory // 1024}Ki",
         "pods": str(MAX_PODS),
     }
-    allocatable = capacity | {
+
+
+def allocatable(facts: MachineFacts) -> dict[str, str]:
+    """Capacity less what hard eviction keeps back (13.3)."""
+    return capacity(facts) | {
         "ephemeral-storage": str(facts.storage * 9 // 10),
         "memory": f"{facts.allocatable_memory // 1024}Ki",
     }
+
+
+def node_status(facts: MachineFacts, now: datetime, old: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`status` of the Node; transition times of conditions that did not change are kept from `old`."""
     return {
-        "capacity": capacity,
-        "allocatable": allocatable,
+        "capacity": capacity(facts),
+        "allocatable": allocatable(facts),
         "conditions": _conditions(now, old or {}),
         "addresses": [
             {"type": "InternalIP", "address": facts.address},

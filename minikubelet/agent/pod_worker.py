@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 
-from minikubelet.errors import KillContainerError, RuntimeServiceError
+from minikubelet.errors import FailedMount, KillContainerError, RuntimeServiceError
 from minikubelet.runtime.cri import ContainerStatus, PodLifecycleEvent, PodRuntimeStatus
 from minikubelet.v1 import Container, Pod, PodStatus, to_dict
 
@@ -237,6 +237,9 @@ class PodWorker:
             await self._remove(observed.instances(container.name or ""))
         try:
             await self._use.runtime.run_pod_sandbox(pod, actions.attempt)
+        except FailedMount as error:
+            self._use.recorder.event(pod, "Warning", error.reason, str(error))
+            raise
         except RuntimeServiceError as error:
             text = f"Failed to create pod sandbox: {error}"
             self._use.recorder.event(pod, "Warning", "FailedCreatePodSandBox", text)
@@ -272,10 +275,14 @@ class PodWorker:
         return None
 
     async def _remove(self, instances: Sequence[ContainerStatus]) -> None:
-        """Dead instances that nobody looks at any more."""
+        """Dead instances that nobody looks at any more; what resists is removed with the pod."""
         for instance in instances:
-            if instance.state != "running":
+            if instance.state == "running":
+                continue
+            try:
                 await self._use.runtime.remove_container(self._uid, instance.id)
+            except RuntimeServiceError as error:
+                logger.warning("cannot remove an old instance of container %s: %s", instance.name, error)
 
     def _pause_after(
         self, observed: PodRuntimeStatus, actions: PodActions, failures: Sequence[StartFailed]

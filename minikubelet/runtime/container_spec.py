@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minikubelet.linux import capabilities
+from minikubelet.runtime.users import User
 from minikubelet.shim.protocol import ContainerSpec, MountSpec, ProcessSpec, RootfsSpec
 from minikubelet.v1 import Container, Pod, SecurityContext
 
@@ -46,18 +47,15 @@ def no_new_privileges(security: SecurityContext | None) -> bool:
     return bool(security and security.allow_privilege_escalation is False)
 
 
-def process(
-    container: Container, *, argv: list[str], env: list[str], cwd: str, user: tuple[int, int, list[int]]
-) -> ProcessSpec:
-    """`user` is (uid, gid, supplementary groups), already looked up."""
-    uid, gid, groups = user
+def process(container: Container, *, argv: list[str], env: list[str], cwd: str, user: User) -> ProcessSpec:
+    """Everything in it was looked up already."""
     return ProcessSpec(
         argv=argv,
         env=env,
         cwd=cwd,
-        uid=uid,
-        gid=gid,
-        groups=groups,
+        uid=user.uid,
+        gid=user.gid,
+        groups=user.groups,
         capabilities=kept_capabilities(container.security_context),
         no_new_privileges=no_new_privileges(container.security_context),
         tty=bool(container.tty),

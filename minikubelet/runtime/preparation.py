@@ -12,20 +12,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minikubelet.config import Paths
 from minikubelet.errors import CreatePodSandboxError
 from minikubelet.kubelet_config import KubeletConfiguration
-from minikubelet.runtime import log_files
+from minikubelet.runtime import hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.container_spec import container_spec, process
 from minikubelet.runtime.cri import ImageRef, container_hash
+from minikubelet.runtime.environment import (
+    Facts,
+    Find,
+    command_line,
+    container_environment,
+    process_environment,
+    working_directory,
+)
 from minikubelet.runtime.images.store import Image, ImageStore
 from minikubelet.runtime.network import Network
+from minikubelet.runtime.removal import remove_tree
 from minikubelet.runtime.resources import CgroupSettings, container_cgroup, oom_score_adj, pod_cgroup
 from minikubelet.runtime.sandbox import (
     CGROUP,
@@ -36,6 +45,7 @@ from minikubelet.runtime.sandbox import (
     TERMINATION_FILE,
     TERMINATION_POLICY,
 )
+from minikubelet.runtime.users import container_user
 from minikubelet.shim.protocol import (
     ContainerRecord,
     ContainerSpec,
@@ -44,17 +54,30 @@ from minikubelet.shim.protocol import (
     SandboxRecord,
     SandboxSpec,
 )
-from minikubelet.v1 import Container, Pod
+from minikubelet.v1 import Container, Pod, PodSpec
 
 # (resource, namespace, name) → the object, or None
 Lookup = Callable[[str, str, str], dict[str, Any] | None]
 
 SANDBOX_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 TERMINATION_LOG = "/dev/termination-log"
+ETC_HOSTS = Path("/etc/hosts")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What pods are told about the node; `memory` in bytes, `allocatable` as in its status."""
+
+    name: str
+    address: str
+    memory: int
+    allocatable: Mapping[str, str]
 
 
 class Preparation:
-    """`memory_capacity` in bytes; `lookup` finds ConfigMaps and Secrets."""
+    """`lookup` finds ConfigMaps and Secrets; `warn` is told (pod, reason, message) of what an Event should
+    say.
+    """
 
     def __init__(
         self,
@@ -64,15 +87,16 @@ class Preparation:
         lookup: Lookup,
         configuration: KubeletConfiguration,
         cgroups: Cgroups,
-        memory_capacity: int,
+        node: NodeView,
     ) -> None:
+        self.warn: Callable[[Pod, str, str], None] = lambda pod, reason, message: None
         self.network = network
         self._paths = paths
         self._images = images
         self._lookup = lookup
         self._configuration = configuration
         self._cgroups = cgroups
-        self._memory_capacity = memory_capacity
+        self._node = node
 
     # The pod
 
@@ -95,7 +119,7 @@ class Preparation:
             attempt=attempt,
             sandbox_id=secrets.token_hex(32),
             directory=str(self._paths.sandbox(uid) / str(attempt)),
-            hostname=metadata.name or "",
+            hostname=hostfiles.kernel_hostname(pod, self._configuration.clusterDomain),
             host_network=host_network,
             host_ipc=bool(spec.host_ipc),
             host_pid=bool(spec.host_pid),
@@ -104,9 +128,19 @@ class Preparation:
             labels={CGROUP: cgroup},
         )
 
+    async def set_up_volumes(self, pod: Pod) -> None:
+        """Before the sandbox, so that a volume that is not there holds up everything. Raises FailedMount."""
+        assert pod.metadata is not None
+        directory = self._paths.pod(pod.metadata.uid or "")
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if pod.spec and pod.spec.volumes:
+            await asyncio.to_thread(volumes.set_up, pod, directory, self._node.memory)
+
     async def remove_pod(self, uid: str) -> None:
         """Volumes and the pod directory."""
-        await asyncio.to_thread(shutil.rmtree, self._paths.pod(uid), ignore_errors=True)
+        directory = self._paths.pod(uid)
+        if directory.exists():
+            await asyncio.to_thread(_remove_pod_directory, directory)
 
     # Containers
 
@@ -137,14 +171,15 @@ class Preparation:
         )
         log_files.make_directory(log)
         termination = self._termination_log(uid, name)
-        argv = [*(container.command or image.config.entrypoint), *(container.args or image.config.cmd)]
-        if container.command and not container.args:
-            argv = list(container.command)
-        env = [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            f"HOSTNAME={sandbox.spec.hostname}",
-            *(f"{e.name}={e.value or ''}" for e in container.env or ()),
-        ]
+        facts = self._facts(pod, sandbox)
+        environment = container_environment(pod, container, facts, self._find(pod))
+        program = process(
+            container,
+            argv=command_line(container, image.config, environment, container_id),
+            env=process_environment(environment, image.config, facts, tty=bool(container.tty)),
+            cwd=working_directory(container, image.config),
+            user=container_user(pod, container, image.config.user, image.layers),
+        )
         return container_spec(
             pod,
             container,
@@ -153,12 +188,14 @@ class Preparation:
             cgroup=cgroup,
             log_path=str(log),
             rootfs=self._rootfs(container_id, image),
-            process=process(container, argv=argv, env=env, cwd=container.working_dir or "/", user=(0, 0, [])),
+            process=program,
             mounts=[
-                MountSpec("bind", container.termination_message_path or TERMINATION_LOG, str(termination))
+                *self._host_files(pod, container, sandbox),
+                *volumes.mounts(pod, container, self._paths.pod(uid)),
+                MountSpec("bind", container.termination_message_path or TERMINATION_LOG, str(termination)),
             ],
             masked=image.masked,
-            oom_score_adj=oom_score_adj(pod, container, self._memory_capacity),
+            oom_score_adj=oom_score_adj(pod, container, self._node.memory),
             labels={
                 IMAGE: container.image or "",
                 IMAGE_ID: image_ref.image_id,
@@ -174,6 +211,49 @@ class Preparation:
         path = record.labels.get(TERMINATION_FILE)
         if path:
             Path(path).unlink(missing_ok=True)
+
+    def _host_files(self, pod: Pod, container: Container, sandbox: SandboxRecord) -> list[MountSpec]:
+        """/etc/hosts, hostname and resolv.conf, written again at every start of a container (9.6)."""
+        spec = pod.spec or PodSpec()
+        domain = self._configuration.clusterDomain
+        node_hosts = ETC_HOSTS.read_text() if ETC_HOSTS.exists() else ""
+        resolv = hostfiles.resolv_conf(pod, self._node_resolv_conf(), self._configuration.cluster_dns, domain)
+        for reason, message in resolv.warnings:
+            self.warn(pod, reason, message)
+        host = self._node.name if spec.host_network else sandbox.spec.hostname
+        texts = {
+            "etc-hosts": ("/etc/hosts", hostfiles.hosts(pod, _addresses(sandbox), node_hosts, domain)),
+            "hostname": ("/etc/hostname", f"{host}\n"),
+            "resolv.conf": ("/etc/resolv.conf", resolv.text()),
+        }
+        directory = self._paths.pod(sandbox.spec.uid)
+        taken = {mount.mount_path for mount in container.volume_mounts or ()}
+        mounts = []
+        for file, (destination, text) in texts.items():
+            hostfiles.write_shared(directory / file, text)
+            if destination not in taken:
+                mounts.append(MountSpec("bind", destination, str(directory / file)))
+        return mounts
+
+    def _node_resolv_conf(self) -> str:
+        path = Path(self._configuration.resolvConf)
+        if path == hostfiles.RESOLV_CONF:
+            return hostfiles.node_resolv_conf()
+        return path.read_text() if path.exists() else ""
+
+    def _facts(self, pod: Pod, sandbox: SandboxRecord) -> Facts:
+        spec = pod.spec or PodSpec()
+        return Facts(
+            hostname=self._node.name if spec.host_network else sandbox.spec.hostname,
+            pod_ips=[self._node.address] if spec.host_network else _addresses(sandbox),
+            host_ips=[self._node.address],
+            node_name=self._node.name,
+            allocatable=self._node.allocatable,
+        )
+
+    def _find(self, pod: Pod) -> Find:
+        namespace = (pod.metadata and pod.metadata.namespace) or ""
+        return lambda resource, name: self._lookup(resource, namespace, name)
 
     def _rootfs(self, container_id: str, image: Image) -> RootfsSpec:
         directory = self._paths.container(container_id)
@@ -194,3 +274,12 @@ class Preparation:
         path.touch()
         path.chmod(0o666)
         return path
+
+
+def _remove_pod_directory(directory: Path) -> None:
+    volumes.tear_down(directory)
+    remove_tree(directory)
+
+
+def _addresses(sandbox: SandboxRecord) -> list[str]:
+    return [sandbox.network.address] if sandbox.network else []

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -30,6 +29,7 @@ from minikubelet.config import Paths
 from minikubelet.errors import (
     CreateContainerError,
     CreatePodSandboxError,
+    ImageError,
     RunContainerError,
     RuntimeServiceError,
     ShimError,
@@ -47,6 +47,7 @@ from minikubelet.runtime.cri import (
     SandboxStatus,
 )
 from minikubelet.runtime.preparation import Preparation
+from minikubelet.runtime.removal import remove_tree
 from minikubelet.runtime.resources import container_cgroup
 from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
 from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
@@ -109,6 +110,7 @@ class Service:
             try:
                 self._cgroups.create_pod(settings)
                 undo.push_async_callback(self._cgroups.remove, settings.path)
+                await self._prepare.set_up_volumes(pod)
                 sandbox = await self._spawn(spec, undo)
                 if not spec.host_network:
                     await self._connect_network(sandbox, undo)
@@ -149,7 +151,13 @@ class Service:
     async def ensure_image(
         self, pod: Pod, container: Container, about_to_pull: Callable[[], None] | None = None
     ) -> ImageRef:
-        return await self._prepare.ensure_image(container)
+        try:
+            return await self._prepare.ensure_image(container)
+        except ImageError as error:
+            # No registry is asked yet, so the pull is over as soon as it begins; but it did begin.
+            if error.reason == "ErrImagePull" and about_to_pull is not None:
+                about_to_pull()
+            raise
 
     async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
         sandbox = self._ready_sandbox(_uid(pod))
@@ -426,7 +434,7 @@ class Service:
 async def _remove_tree(path: Path) -> None:
     """Of any size, and maybe gone already."""
     if path.exists():
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=False)
+        await asyncio.to_thread(remove_tree, path)
 
 
 def _uid(pod: Pod) -> str:

@@ -48,12 +48,13 @@ class Agent:
             sys.executable, "-m", "minikubelet", "--root", str(self.root), "agent", "--bridge", self.bridge,
             "--pod-cidr", self.cidr, "--node-name", "node1", *options,
         ]  # fmt: skip
-        self.process = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=(self.root / "agent.log").open("a"), text=True
-        )
+        with (self.root / "agent.log").open("a") as log:
+            self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
         if not self.ready_line.startswith("ready: "):
+            self.process.wait()
+            self.process.stdout.close()
             pytest.fail(f"the agent did not become ready: {self.ready_line!r}\n{self.log()}")
 
     def log(self) -> str:

@@ -34,7 +34,13 @@ def squeezed(text: str) -> str:
     return re.sub(r"[ \t]+", " ", text)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def marked(example: Path) -> object:
+    """An example with limits needs a kernel that keeps them."""
+    marks = [pytest.mark.limits] if "limits:" in example.read_text() else []
+    return pytest.param(example, marks=marks, id=example.stem)
+
+
+@pytest.mark.parametrize("example", [marked(example) for example in EXAMPLES])
 def test_example_keeps_its_promises(agent: Agent, example: Path) -> None:
     agent.run("apply", "-f", str(example))
     checks = promises(example)

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any
 
+import pytest
+
 from .conftest import Agent, until
 
 # Each container prints one JSON line about itself. The first makes the IPC objects, the second looks for
@@ -14,6 +16,7 @@ REPORT = """
 import ctypes, json, os, socket, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 librt = ctypes.CDLL("librt.so.1", use_errno=True)
+fds = sorted(int(fd) for fd in os.listdir("/proc/self/fd"))
 make = sys.argv[1] == "make"
 flags = 0o1000 | 0o600 if make else 0
 deadline = time.monotonic() + 60
@@ -34,7 +37,7 @@ print(json.dumps({
     "hostname": socket.gethostname(),
     "address": os.popen("ip -4 -o addr show dev eth0").read().split()[3],
     "segment": segment >= 0, "queue": queue >= 0, "cgroup": own, "pid": os.getpid(),
-    "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
+    "fds": fds,
     "cpu.max": read("cpu.max"), "memory.max": read("memory.max"),
     "dev": sorted(os.listdir("/dev")), "environ": dict(os.environ),
     "caps": [l.split()[1] for l in open("/proc/self/status") if l.startswith(("CapInh", "CapEff", "CapBnd"))],
@@ -43,7 +46,7 @@ time.sleep(100000)
 """
 
 
-def two_containers(limits: dict[str, str] | None = None) -> dict[str, Any]:
+def two_containers(name: str, limits: dict[str, str] | None = None) -> dict[str, Any]:
     def container(name: str, role: str) -> dict[str, Any]:
         made: dict[str, Any] = {"name": name, "image": "localhost/host"}
         made["command"] = ["python3", "-c", REPORT, role]
@@ -54,7 +57,7 @@ def two_containers(limits: dict[str, str] | None = None) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "two"},
+        "metadata": {"name": name},
         "spec": {
             "terminationGracePeriodSeconds": 1,
             "containers": [container("a", "make"), container("b", "look")],
@@ -62,9 +65,9 @@ def two_containers(limits: dict[str, str] | None = None) -> dict[str, Any]:
     }
 
 
-def reports(agent: Agent) -> tuple[dict[str, Any], dict[str, Any]]:
+def reports(agent: Agent, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     def line(container: str) -> str:
-        return agent.call("logs", "two", "-c", container).stdout
+        return agent.call("logs", name, "-c", container).stdout
 
     return (
         json.loads(until(lambda: line("a"), what="report of a")),
@@ -72,9 +75,10 @@ def reports(agent: Agent) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
+@pytest.mark.limits
 def test_two_containers_share_what_a_pod_shares_and_nothing_else(agent: Agent) -> None:
-    agent.apply(two_containers({"cpu": "200m", "memory": "64Mi"}))
-    a, b = reports(agent)
+    agent.apply(two_containers("two", {"cpu": "200m", "memory": "64Mi"}))
+    a, b = reports(agent, "two")
     for shared in ("net", "ipc", "uts"):
         assert a["ns"][shared] == b["ns"][shared], shared
     for own in ("mnt", "pid", "cgroup"):
@@ -125,25 +129,25 @@ def test_etc_files_are_the_pods(agent: Agent) -> None:
 
 
 def test_share_process_namespace(agent: Agent) -> None:
-    manifest = two_containers()
+    manifest = two_containers("procs")
     manifest["spec"]["shareProcessNamespace"] = True
     agent.apply(manifest)
-    a, b = reports(agent)
+    a, b = reports(agent, "procs")
     assert a["ns"]["pid"] == b["ns"]["pid"]
     assert a["pid"] != 1
-    agent.run("delete", "pod", "two")
+    agent.run("delete", "pod", "procs")
 
 
 def test_host_namespaces(agent: Agent) -> None:
-    manifest = two_containers()
+    manifest = two_containers("nodes")
     manifest["spec"] |= {"hostNetwork": True, "hostPID": True, "hostIPC": True}
     for container in manifest["spec"]["containers"]:
         container["command"] = ["sh", "-c", "readlink /proc/self/ns/* ; sleep infinity"]
     agent.apply(manifest)
-    agent.wait_running("two")
-    seen = until(lambda: agent.call("logs", "two", "-c", "a").stdout, what="the links")
+    agent.wait_running("nodes")
+    seen = until(lambda: agent.call("logs", "nodes", "-c", "a").stdout, what="the links")
     for shared in ("net", "pid", "ipc"):
         assert os.readlink(f"/proc/self/ns/{shared}") in seen
     for own in ("mnt", "cgroup"):
         assert os.readlink(f"/proc/self/ns/{own}") not in seen
-    agent.run("delete", "pod", "two")
+    agent.run("delete", "pod", "nodes")

@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import Agent, simple_pod, until
 
+pytestmark = pytest.mark.limits
+
 BURN = "import os\nif os.fork(): pass\nwhile True: pass"
 
 
