@@ -1,7 +1,7 @@
 """A directory that a stranger's archive is written into, and that nothing gets out of.
 
 The kernel resolves the directories above an entry as if the tree were the whole file system (openat2(2),
-RESOLVE_IN_ROOT; see `linux.paths`), and the entry itself is named relative to its directory and never followed.
+RESOLVE_IN_ROOT; see `linux.paths`), and the entry itself is named relative to its directory, never followed.
 So a link planted by one entry cannot lead the next one out (threats A33), and images whose `lib` is a link to
 `usr/lib` still unpack.
 """
