@@ -33,7 +33,7 @@ from minikubelet.runtime.cri import (
 )
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.network import Network
-from minikubelet.runtime.preparation import Preparation
+from minikubelet.runtime.preparation import NodeView, Preparation
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
@@ -154,7 +154,8 @@ async def real_stage(tmp_path: Path) -> AsyncIterator[Stage]:
     store = Store(paths.store)
     images = ImageStore(paths)
     await images.start()
-    preparation = Preparation(paths, images, network, finder(store), KubeletConfiguration(), cgroups, 1 << 30)
+    node = NodeView("node", "192.0.2.1", 1 << 30, {})
+    preparation = Preparation(paths, images, network, finder(store), KubeletConfiguration(), cgroups, node)
     service = Service(paths, cgroups, zygote, preparation)
     await service.start()
     stage = Stage(service)
@@ -453,5 +454,25 @@ def test_an_absent_image_that_may_not_be_pulled_is_an_error(play):
             await stage.runtime.ensure_image(stage.pod, container)
         assert raised.value.reason == "ErrImageNeverPull"
         assert str(raised.value) == f'Container image "{image}" is not present with pull policy of Never'
+
+    play(story)
+
+
+def test_an_absent_image_is_pulled_unless_the_caller_forbids_it(play):
+    async def story(stage):
+        image = "localhost/absent:1"
+        if isinstance(stage.runtime, FakeRuntimeService):
+            stage.runtime.missing_images[image] = "no such image"
+        container = stage.container(SUCCEEDS, image=image)
+        told = []
+        with pytest.raises(ImageError) as raised:
+            await stage.runtime.ensure_image(stage.pod, container, lambda: told.append("pulling"))
+        assert (raised.value.reason, told) == ("ErrImagePull", ["pulling"])
+
+        def refuse():
+            raise ImageError("ImagePullBackOff", "not now")
+
+        with pytest.raises(ImageError, match="not now"):
+            await stage.runtime.ensure_image(stage.pod, container, refuse)
 
     play(story)
