@@ -13,7 +13,7 @@ MinikubeletError
 │  ├─ TooManyRequests              429
 │  └─ InternalError                500
 ├─ ManifestError                   a file that holds no readable manifests; names file and line
-├─ RuntimeServiceError             never to HTTP: becomes waiting.reason + an Event, then a retry with back-off
+├─ RuntimeServiceError             never to HTTP: a waiting.reason + an Event, then retried with back-off
 │  ├─ CreatePodSandboxError        shim, cgroup or network of the pod
 │  ├─ ImageError                   ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError
 │  ├─ FailedMount                  a volume cannot be set up; the containers stay ContainerCreating
@@ -27,7 +27,7 @@ MinikubeletError
 │  └─ ProtocolError                a bug or a version mismatch: loud
 └─ NodeNotFit                      the node lacks something the agent cannot do without
 
-OSError from `linux/` stays OSError, with the call and the path; `runtime.service` wraps it once, cause chained.
+OSError from `linux/` stays OSError, with the call and the path; `runtime.service` wraps it, cause chained.
 """
 
 from __future__ import annotations
