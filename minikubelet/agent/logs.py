@@ -1,7 +1,7 @@
 """Reading a container's log for the API (kubelet-behaviour 11.2 to 11.4).
 
-`log_instance` decides from the pod's status whose log is meant, or why there is none; `ContainerLogs` reads
-the file. Both halves are the kubelet's: tailLines counts *file* lines before the time filter looks at them, a
+`log_choice` decides from the pod's status whose log is meant, or why there is none; `ContainerLogs` reads the
+file. Both halves are the kubelet's: tailLines counts *file* lines before the time filter looks at them, a
 piece tagged P has no newline, timestamps stand only where a line begins, limitBytes cuts anywhere.
 
 A follower sleeps on inotify. Rotation renames the file and makes a new one; the writer never touches the
@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from minikubelet.errors import BadRequest
 from minikubelet.runtime import cri
 from minikubelet.runtime.cri import RUNTIME_NAME, RuntimeService
 from minikubelet.runtime.file_watch import DirectoryWatch, FileWatch
-from minikubelet.v1 import ContainerStatus, Pod
+
+from .log_choice import log_container, log_instance
+
+__all__ = ["ContainerLogs", "LogOptions", "log_container", "log_instance", "read_log"]
 
 BLOCK = 64 * 1024
 LONGEST_LINE = 64 * 1024  # the writer cuts at 16 KiB; what is longer is no log line
@@ -33,11 +35,6 @@ FORCED_LOOK = 1.0  # seconds; that an instance has ended makes no inotify event 
 CLOSED_LOOK, CLOSED_LOOKS = 0.05, 10  # seconds between questions, and how many, after a log was closed
 
 _TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
-
-_PULLING = {
-    "ErrImagePull": "image can't be pulled",
-    "ImagePullBackOff": "trying and failing to pull image",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,73 +46,6 @@ class LogOptions:
     since: datetime | None = None
     timestamps: bool = False
     limit_bytes: int | None = None
-
-
-def log_container(pod: Pod, name: str | None) -> str:
-    """The container a request is about (11.3, API level)."""
-    spec = pod.spec
-    pod_name = (pod.metadata.name if pod.metadata else None) or ""
-    groups = (spec.init_containers, spec.containers, spec.ephemeral_containers) if spec else ()
-    names = [container.name or "" for group in groups for container in group or ()]
-    regular = [container.name or "" for container in (spec.containers if spec else None) or ()]
-    if name:
-        if name not in names:
-            raise BadRequest(f"container {name} is not valid for pod {pod_name}")
-        return name
-    if len(regular) == 1:
-        return regular[0]
-    raise BadRequest(
-        f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(names)}]"
-    )
-
-
-def log_instance(pod: Pod, container: str, previous: bool = False) -> str:
-    """The id of the instance whose log is meant, without scheme; BadRequest says why there is none (11.4)."""
-    name = (pod.metadata.name if pod.metadata else None) or ""
-    where = f'container "{container}" in pod "{name}"'
-    status = _container_status(pod, container)
-    if status is None:
-        raise BadRequest(f"{where} is not available")
-    last = _terminated_id(status.last_state)
-    if previous:
-        if not last:
-            raise BadRequest(f"previous terminated {where} not found")
-        return last
-    state = status.state
-    if state and state.running:
-        if not status.container_id:
-            raise BadRequest(f"{where} is waiting to start - no logs yet")
-        return _bare(status.container_id)
-    if (state and state.terminated) or (status.last_state and status.last_state.terminated):
-        found = _terminated_id(state) or last
-        if not found:
-            raise BadRequest(f"{where} is terminated")
-        return found
-    if state and state.waiting:
-        reason = state.waiting.reason or ""
-        raise BadRequest(f"{where} is waiting to start: {_PULLING.get(reason, reason)}")
-    raise BadRequest(f"{where} is waiting to start - no logs yet")
-
-
-def _container_status(pod: Pod, name: str) -> ContainerStatus | None:
-    status = pod.status
-    if status is None:
-        return None
-    groups = (
-        status.container_statuses,
-        status.init_container_statuses,
-        status.ephemeral_container_statuses,
-    )
-    return next((found for group in groups for found in group or () if found.name == name), None)
-
-
-def _terminated_id(state: object) -> str:
-    terminated = getattr(state, "terminated", None)
-    return _bare(terminated.container_id or "") if terminated else ""
-
-
-def _bare(container_id: str) -> str:
-    return container_id.rpartition("://")[2]
 
 
 class ContainerLogs:

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from minikubelet.agent.prober import ProbeContext, ProbeManager, ProbeObservation, Ticker
+from minikubelet.agent.probe_worker import Ticker
+from minikubelet.agent.prober import ProbeContext, ProbeManager, ProbeObservation
 from minikubelet.errors import RunContainerError
 from minikubelet.runtime.cri import ExecResult
 from minikubelet.v1 import (
