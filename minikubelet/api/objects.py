@@ -147,17 +147,17 @@ class Objects:
             obj = store.delete(
                 resource, namespace, name, uid=options.uid, resource_version=options.resource_version
             )
-        return obj, not self._exists(resource, namespace, name)
+        return obj, not self.exists(info, namespace, name)
 
     def ensure(self, info: ResourceInfo, obj: Object) -> None:
         """Create the object unless it is there: for what every node has."""
         metadata = obj["metadata"]
-        if not self._exists(info.plural, metadata.get("namespace", ""), metadata["name"]):
+        if not self.exists(info, metadata.get("namespace", ""), metadata["name"]):
             self.create(info, metadata.get("namespace", ""), obj, WriteOptions(validation="Strict"))
 
-    def _exists(self, resource: str, namespace: str, name: str) -> bool:
+    def exists(self, info: ResourceInfo, namespace: str, name: str) -> bool:
         with contextlib.suppress(NotFound):
-            self.store.get(resource, namespace, name)
+            self.store.get(info.plural, namespace, name)
             return True
         return False
 

@@ -21,6 +21,7 @@ from minikubelet.v1.manifest import parse
 
 Object = dict[str, Any]
 
+APPLY = "application/apply-patch+yaml"
 PATCHES = {
     "application/json-patch+json": json_patch,
     "application/merge-patch+json": merge_patch,
@@ -102,11 +103,13 @@ async def replace_object(call: Call) -> web.StreamResponse:
 
 async def patch_object(call: Call) -> web.StreamResponse:
     """A patch is validated as the merged object."""
+    if call.content_type == APPLY:
+        return await _apply_object(call)
     apply = PATCHES.get(call.content_type)
     if apply is None:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - "
-            f"accepted media types include: {', '.join(PATCHES)}"
+            f"accepted media types include: {', '.join([*PATCHES, APPLY])}"
         )
     patch = parse_json(await call.body())
 
@@ -117,6 +120,25 @@ async def patch_object(call: Call) -> web.StreamResponse:
         return changed
 
     return await _update(call, change)
+
+
+async def _apply_object(call: Call) -> web.StreamResponse:
+    """Server-side apply: what is in the body is merged, and created if there is nothing to merge with.
+
+    Without managedFields: nobody owns a field, so there are no conflicts, and what was left out of the file
+    since the last time stays.
+    """
+    if not call.text("fieldManager"):
+        raise BadRequest("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: "
+                         "is required for apply patch")  # fmt: skip
+    body = _from_yaml(await call.body())
+    if not call.objects.exists(call.resource, call.namespace, call.name):
+        metadata = body.setdefault("metadata", {})
+        if isinstance(metadata, dict):  # else decoding has the words for it
+            metadata.setdefault("name", call.name)
+        created = call.objects.create(call.resource, call.namespace, body, write_options(call))
+        return _answer(call, created, 201)
+    return await _update(call, lambda obj: strategic_merge(obj, body))
 
 
 async def _update(call: Call, change: Change) -> web.Response:

@@ -165,6 +165,13 @@ def test_dry_run_and_diff_change_nothing(kubectl):
     assert kubectl.api.get(f"{PODS}/web").json == before
 
 
+def test_server_side_apply_creates_and_merges(kubectl):
+    apply = ("apply", "--server-side", "-f", "-")
+    assert kubectl(*apply, stdin=MANIFEST) == "pod/web serverside-applied\n"
+    assert kubectl(*apply, stdin=MANIFEST.replace("app: web", "app: shop")) == "pod/web serverside-applied\n"
+    assert kubectl.api.get(f"{PODS}/web").json["metadata"]["labels"] == {"app": "shop"}
+
+
 def test_run_sends_no_manifest(kubectl):
     assert (
         kubectl("run", "x", "--image=localhost/host", "--labels=a=b", "--", "sleep", "1") == "pod/x created\n"

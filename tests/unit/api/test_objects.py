@@ -368,3 +368,17 @@ def test_yaml_is_read_with_the_manifest_readers_rules(api):
     assert api.request("POST", path, b"apiVersion: v1\n" + text, "application/yaml").code == 201
     for bad in (b"a: [", b"- a", b"!!python/object:os.system {}", b"a: 1\n---\nb: 2\n", b""):
         assert api.request("POST", path, bad, "application/yaml").code == 400, bad
+
+
+def test_a_server_side_apply_that_makes_no_sense_is_refused(api):
+    apply = "application/apply-patch+yaml"
+    assert api.request("PATCH", f"{PODS}/a", pod("a"), apply).code == 400, "no fieldManager"
+    for body in (b"metadata: 5\napiVersion: v1\nkind: Pod", b"[", b"apiVersion: v1\nkind: Node"):
+        assert api.request("PATCH", f"{PODS}/a", body, apply, fieldManager="x").code == 400, body
+    assert api.request("PATCH", f"{PODS}/a", pod("a"), apply, fieldManager="x").code == 201
+    assert (
+        api.request(
+            "PATCH", f"{PODS}/a", b"metadata: 5\napiVersion: v1\nkind: Pod", apply, fieldManager="x"
+        ).code
+        == 400
+    )
