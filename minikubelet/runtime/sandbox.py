@@ -81,7 +81,14 @@ class Sandbox:
         return next((c for c in self.record.containers if c.id == container_id), None)
 
     def remember(self, record: ContainerRecord) -> None:
-        """Put the newest record of a container in place of the old."""
+        """Put the newest record of a container in place of the old.
+
+        A container that ends at once: the event of its death may be read before the one who asked for its
+        start gets to see the answer, "running". What is stopped stays so.
+        """
+        known = self.container(record.id)
+        if known is not None and known.state == "stopped" and record.state != "stopped":
+            return
         others = [c for c in self.record.containers if c.id != record.id]
         self.record.containers = [*others, record]
 
