@@ -18,6 +18,7 @@ from minikubelet.linux import namespaces, paths, syscalls, trees
 
 _ATTRIBUTES = {
     "ro": syscalls.MOUNT_ATTR_RDONLY,
+    "rro": syscalls.MOUNT_ATTR_RDONLY,
     "nosuid": syscalls.MOUNT_ATTR_NOSUID,
     "nodev": syscalls.MOUNT_ATTR_NODEV,
     "noexec": syscalls.MOUNT_ATTR_NOEXEC,
@@ -54,7 +55,7 @@ class Options:
                 attributes |= _ATTRIBUTES[word]
             elif word.removeprefix("r") in _PROPAGATION:
                 propagation = _PROPAGATION[word.removeprefix("r")]
-            elif word not in _DEFAULTS and word != "rro":
+            elif word not in _DEFAULTS:
                 raise ValueError(f"unknown mount option {word!r}")
         return cls(attributes, "rbind" in words, "rro" in words, propagation, tuple(values))
 
@@ -120,12 +121,10 @@ class Bind:
                 self.tree = trees.clone_tree("/")
 
     def execute(self, root: int) -> None:
-        syscalls.mount_setattr(
-            self.tree,
-            attr_set=self.options.attributes,
-            propagation=self.options.propagation,
-            recursive=self.options.recursive_readonly,
-        )
+        syscalls.mount_setattr(self.tree, propagation=self.options.propagation, recursive=True)
+        if self.options.attributes:
+            attributes, recursive = self.options.attributes, self.options.recursive_readonly
+            syscalls.mount_setattr(self.tree, attr_set=attributes, recursive=recursive)
         directory = stat.S_ISDIR(os.fstat(self.tree).st_mode)
         make = paths.open_or_make_directory if directory else paths.open_or_make_file
         trees.attach(self.tree, make(root, self.destination))

@@ -10,9 +10,9 @@ Used by `linux.mounts` and by the children in `shim/`.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
-from contextlib import suppress
 
 from minikubelet.linux import syscalls
 
@@ -34,24 +34,38 @@ def open_or_make_file(root: int, path: str, resolve: int = 0) -> int:
     return _open_or_make(root, path, _make_file, resolve)
 
 
-def _open_or_make(root: int, path: str, make: Callable[[int, str], None], resolve: int) -> int:
+def _open_or_make(
+    root: int, path: str, make: Callable[[int, str], None], resolve: int, links: int = 40
+) -> int:
     try:
         return open_inside(root, path, resolve=resolve)
     except FileNotFoundError:
         parent_path, name = os.path.split(path.rstrip("/"))
-    if name in ("", ".", ".."):
-        raise FileNotFoundError(2, "cannot create a path that ends in '..'", path)
-    parent = open_or_make_directory(root, parent_path or "/", resolve)
+    if name in ("", ".", "..") or not links:
+        raise FileNotFoundError(errno.ENOENT, "cannot be created", path)
+    parent = _open_or_make(root, parent_path or "/", _make_directory, resolve, links)
     try:
-        with suppress(
-            FileExistsError
-        ):  # another container that shares this volume was faster; or a dangling link
+        try:
             make(parent, name)
+        except FileExistsError:  # a link to nowhere, or another container that shares this volume was faster
+            link = _read_link(parent, name)
+            if link:
+                return _open_or_make(root, os.path.join(parent_path, link), make, resolve, links - 1)
         return syscalls.openat2(
             parent, name, os.O_PATH, syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
         )
     finally:
         os.close(parent)
+
+
+def _read_link(parent: int, name: str) -> str:
+    """Where a link leads, "" if it is none."""
+    try:
+        return os.readlink(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return ""
+        raise
 
 
 def _make_directory(parent: int, name: str) -> None:

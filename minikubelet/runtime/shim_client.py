@@ -123,9 +123,17 @@ class ZygoteClient:
             answer: Event = await future
             return answer
         except (BrokenPipeError, ConnectionResetError) as error:
+            await self._stop_reading()
             raise ShimUnavailable("the zygote is gone") from error
         finally:
             self._waiting.pop(number, None)
+
+    async def _stop_reading(self) -> None:
+        """After this there is no zygote; the next `start` makes one."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+            self._reader = None
 
     async def _read(self, ours: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -144,11 +152,7 @@ class ZygoteClient:
 
     async def close(self) -> None:
         """The zygote ends when its socket is closed; shims live on."""
-        if self._reader is not None:
-            self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
-            self._reader = None
+        await self._stop_reading()
         if self._process is not None:
             await asyncio.to_thread(self._collect)
 
@@ -367,7 +371,7 @@ class ShimStream:
             raise ShimUnavailable("the stream ended without an exit code") from error
 
     async def close(self) -> None:
-        """If the process still runs, it is killed; a container that was attached to goes on."""
-        self._writer.close()
+        """At once: a process that still runs is killed; a container that was attached to goes on."""
+        self._writer.transport.abort()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()

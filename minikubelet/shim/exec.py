@@ -10,13 +10,14 @@ container's: `process.become`.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import NoReturn
 
 from minikubelet.linux import cgroup, namespaces, syscalls
 from minikubelet.shim import container, process
 from minikubelet.shim.connection import Refused
+from minikubelet.shim.emptied import when_empty
 from minikubelet.shim.loop import Loop
 from minikubelet.shim.monitor import Monitor
 from minikubelet.shim.process import Failure, Reporter, Streams
@@ -88,9 +89,8 @@ class Exec:
         cgroup.kill(self._cgroup)
 
     def remove_cgroup(self) -> None:
-        """A daemon that was left behind keeps it until the container ends."""
-        with suppress(OSError):
-            cgroup.remove(self._cgroup)
+        """Now, or when the last process that was left behind in it has ended."""
+        when_empty(self._loop, self._cgroup, lambda: cgroup.remove(self._cgroup))
 
     def follow(self, streams: Streams) -> None:
         raise NotImplementedError

@@ -21,7 +21,8 @@ from typing import Protocol
 from minikubelet.linux import cgroup, namespaces, syscalls, trees
 from minikubelet.shim import container, process
 from minikubelet.shim.cri_log import CriLog
-from minikubelet.shim.loop import PRIORITY, Loop, Timer
+from minikubelet.shim.emptied import when_empty
+from minikubelet.shim.loop import Loop, Timer
 from minikubelet.shim.protocol import STDERR, STDOUT, ContainerRecord, ContainerSpec
 from minikubelet.shim.sandbox import Sandbox
 from minikubelet.shim.streams import Reader, Writer, nothing
@@ -67,7 +68,6 @@ class Monitor:
         self._loop, self._sandbox, self._keeper = loop, sandbox, keeper
         self._log: CriLog | None = None
         self._readers: list[Reader] = []
-        self._events = -1
         self._execs = 0
         self._timer: Timer | None = None
         self._start_told: list[Told] = []
@@ -200,21 +200,9 @@ class Monitor:
         """Process 1 is dead and reaped, or never ran. Whoever else lives in the cgroup has to go."""
         self.record.exit_code = code
         self.record.finished_at = time.time()
-        if not cgroup.populated(self.spec.cgroup):
-            self._finish()
-            return
-        self._events = os.open(f"{self.spec.cgroup}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-        self._loop.watch(self._events, PRIORITY, self._look_if_empty)
-        self._kill()
-        self._look_if_empty()
-
-    def _look_if_empty(self) -> None:
-        """Reading the file also arms it: the next change raises EPOLLPRI."""
-        if b"populated 1" not in cgroup.read_open(self._events):
-            self._loop.forget(self._events)
-            os.close(self._events)
-            self._events = -1
-            self._finish()
+        if cgroup.populated(self.spec.cgroup):
+            self._kill()
+        when_empty(self._loop, self.spec.cgroup, self._finish)
 
     def _finish(self) -> None:
         """Read the pipes to their end, write the record, and only then tell."""

@@ -10,6 +10,7 @@ All three end with the client: what runs only for it is killed, what is kept onl
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ class ExecSync(Exec):
 
     def __init__(self, *common: Any, request: Request, client: Connection) -> None:
         super().__init__(*common)
+        self.spec = replace(self.spec, stdin=False, tty=False)
         self._request, self._client = request, client
         self._limit = int(request.get("limit", 10240))
         self._output = {STDOUT: bytearray(), STDERR: bytearray()}

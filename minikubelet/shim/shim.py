@@ -52,7 +52,10 @@ def main(spec: SandboxSpec, answer: int) -> None:
     """
     become_daemon(spec, answer)
     lock(spec.directory)
-    shim = Shim(sandbox.enter(spec))
+    listener = socket.socket(
+        socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+    )  # the node's, not the pod's
+    shim = Shim(sandbox.enter(spec), listener)
     shim.save()
     shim.listen()
     os.write(answer, json.dumps({"pid": os.getpid()}).encode())
@@ -94,7 +97,7 @@ def lock(directory: str) -> None:
 class Shim:
     """The pod's state, and what can be asked of it."""
 
-    def __init__(self, pod: sandbox.Sandbox) -> None:
+    def __init__(self, pod: sandbox.Sandbox, listener: socket.socket) -> None:
         self.loop = Loop()
         self._pod = pod
         self._monitors: dict[str, Monitor] = {}
@@ -106,7 +109,7 @@ class Shim:
             boot_id=boot_id(),
             created_at=time.time(),
         )
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._listener = listener
         if pod.init_pid:
             self.loop.watch_child(pod.init_pid, pod.init_pidfd, self._init_died)
 
@@ -174,7 +177,7 @@ class Shim:
             client.close()
 
     def _serve(self, client: Connection, request: Request) -> None:
-        operation = OPERATIONS.get(request.get("op", ""))
+        operation = OPERATIONS.get(str(request.get("op")))
         try:
             if operation is None:
                 raise Refused(f"unknown operation {request.get('op')!r}")
