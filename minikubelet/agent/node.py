@@ -41,7 +41,6 @@ from minikubelet.v1 import ContainerStatus, Event, ObjectReference, Pod, PodStat
 
 logger = logging.getLogger(__name__)
 
-NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 LEASE_SECONDS, LEASE_RENEWAL = 40, 10.0
 STATUS_REPORT = 300.0
 LOG_ROTATION = 10.0
@@ -266,11 +265,7 @@ class Node(NodeImages):
     # Objects of the node
 
     def _register(self) -> None:
-        """Namespaces, and the Node with its status; what is there already stays."""
-        for name in NAMESPACES:
-            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            namespace |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
-            self._create_missing("namespaces", namespace)
+        """The Node with its status; what is there already stays."""
         self._create_missing("nodes", node_object(self._facts, self._pod_cidr))
         self._report_status()
 
