@@ -9,9 +9,9 @@ after an error, the end of the back-off when a container is in one; each a littl
 pods do not march in step.
 
 Nothing in memory is needed to go on after a restart of the agent: the worker begins by observing, and what
-runs is kept. Only this module starts and stops containers; what there is to do is decided in `pod_actions`,
-what there is to say in `pod_status`. How one container is started is told in `container_start`, how
-containers end in `termination`.
+runs is kept. Nobody else starts or stops containers. What there is to do is decided in `pod_actions` and
+done in `pod_sync`, what there is to say in `pod_status`; how one container is started is told in
+`container_start`, how containers end in `termination`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,20 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 
-from minikubelet.errors import FailedMount, KillContainerError, RuntimeServiceError
-from minikubelet.runtime.cri import ContainerStatus, PodLifecycleEvent, PodRuntimeStatus
-from minikubelet.v1 import Container, Pod, PodStatus, to_dict
+from minikubelet.errors import KillContainerError, RuntimeServiceError
+from minikubelet.runtime.cri import PodLifecycleEvent, PodRuntimeStatus
+from minikubelet.v1 import Pod, PodStatus, to_dict
 
-from .attempts import Attempts
-from .backoff import Backoff
-from .container_start import BackoffState, Start, StartFailed, start_container
-from .facts import PhaseOverride, Situation, WaitingReason
+from .container_start import StartFailed
+from .facts import PhaseOverride, Situation
 from .names import log_name, uid_of
 from .phase import is_terminal
 from .pod_actions import PodActions, pod_actions
 from .pod_status import final_status, generate_status, illegal_transition, published_status
+from .pod_sync import PodSync
 from .ports import Collaborators
-from .restart_policy import init_containers, is_sidecar, latest_exited, regular_containers
-from .termination import Kill, container_grace, kill_container, kill_containers, pod_grace, pod_ip
+from .restart_policy import init_containers, is_sidecar, regular_containers
+from .termination import kill_containers, pod_grace
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +72,7 @@ class PodWorker:
         self._belief = pod.status or PodStatus()  # what we know; at first, what the API knows of us
         self._published = self._belief
         self._observed: PodRuntimeStatus | None = None
-        self._attempts = Attempts(pod.status)
-        self._backoff = BackoffState(crashes=Backoff(cap=use.max_restart_delay))
-        self._reasons: dict[str, WaitingReason] = {}
-        self._ended_at: dict[str, float] = {}  # container id → when it ended, on the monotonic clock
+        self._sync = PodSync(pod, use, self._report)
         self._deadline: tuple[object, float] | None = None  # (what it was computed from, monotonic)
         self._deadline_told = False
         self._awake = asyncio.Event()
@@ -179,110 +175,16 @@ class PodWorker:
         5. act: kill what must go, make the sandbox, start containers
         6. observe and report again: now it is seen why a start failed
         """
-        observed = await self._observe()
+        observed = await self._sync.observe()
         if self._report(pod, observed):
             self.phase = Phase.TERMINATING
             return AT_ONCE
         self._use.prober.add_pod(pod)
         actions = pod_actions(pod, observed, self._use.prober.results(self._uid), self._belief)
-        failures = await self._act(pod, observed, actions)
+        failures = await self._sync.carry_out(pod, observed, actions)
         if not actions.nothing:
-            self._report(pod, await self._observe())
-            self._forget_ends()
+            self._report(pod, await self._sync.observe())
         return self._pause_after(observed, actions, failures)
-
-    async def _act(self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions) -> list[StartFailed]:
-        """Carry the decision out, in its order; the starts that failed."""
-        await self._kill(pod, observed, actions)
-        sandbox = observed
-        if actions.create_sandbox:
-            sandbox = await self._create_sandbox(pod, observed, actions)
-        failures = []
-        for container in actions.init_to_start:
-            failure = await self._start(pod, container, observed, sandbox)
-            if failure is not None:
-                failures.append(failure)
-                if not is_sidecar(container):
-                    return failures
-        for container in actions.to_start:
-            failure = await self._start(pod, container, observed, sandbox)
-            if failure is not None:
-                failures.append(failure)
-        return failures
-
-    async def _kill(self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions) -> None:
-        try:
-            if actions.kill_pod:
-                if actions.create_sandbox and observed.sandboxes:
-                    text = "Pod sandbox changed, it will be killed and re-created."
-                    self._use.recorder.event(pod, "Normal", "SandboxChanged", text)
-                await kill_containers(pod, observed, None, self._use)
-                await self._use.runtime.stop_pod_sandbox(self._uid)
-                return
-            for kill in actions.to_kill:
-                grace = container_grace(pod, kill.container, kill.probe)
-                address = pod_ip(observed, self._use)
-                ending = Kill(pod, kill.container, kill.container_id, grace, kill.message, address)
-                await kill_container(ending, self._use)
-        except RuntimeServiceError as error:
-            self._use.recorder.event(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
-            raise
-
-    async def _create_sandbox(
-        self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions
-    ) -> PodRuntimeStatus:
-        """What exists with it. Its being there is shown before images are pulled (1.7)."""
-        for container in init_containers(pod):
-            # They run again from the first; what they did in the sandbox before no longer counts.
-            await self._remove(observed.instances(container.name or ""))
-        try:
-            await self._use.runtime.run_pod_sandbox(pod, actions.attempt)
-        except FailedMount as error:
-            self._use.recorder.event(pod, "Warning", error.reason, str(error))
-            raise
-        except RuntimeServiceError as error:
-            text = f"Failed to create pod sandbox: {error}"
-            self._use.recorder.event(pod, "Warning", "FailedCreatePodSandBox", text)
-            raise
-        created = await self._observe()
-        self._report(pod, created)
-        return created
-
-    async def _start(
-        self, pod: Pod, container: Container, observed: PodRuntimeStatus, sandbox: PodRuntimeStatus
-    ) -> StartFailed | None:
-        """One container; its failure becomes the reason it is waiting (1.8.1) and stops nobody else.
-
-        `observed` is from before this round's kills: the back-off of a container that was just killed counts
-        from the end of the instance before it (2.2).
-        """
-        name = container.name or ""
-        exited = latest_exited(observed, name)
-        start = Start(
-            pod=pod,
-            container=container,
-            attempt=self._attempts.next(name),
-            pod_ip=pod_ip(sandbox, self._use),
-            ended_at=self._ended_at[exited.id] if exited else None,
-        )
-        try:
-            await start_container(start, self._backoff, self._use)
-        except StartFailed as failure:
-            self._reasons[name] = failure.waiting
-            return failure
-        self._reasons.pop(name, None)
-        await self._remove(observed.instances(name)[1:])  # what stays is shown as lastState
-        return None
-
-    async def _remove(self, instances: Sequence[ContainerStatus]) -> None:
-        """Dead instances that nobody looks at any more; what resists is removed with the pod."""
-        for instance in instances:
-            if instance.state == "running":
-                continue
-            try:
-                await self._use.runtime.remove_container(self._uid, instance.id)
-            except RuntimeServiceError as error:
-                logger.warning("cannot remove an old instance of container %s: %s", instance.name, error)
 
     def _pause_after(
         self, observed: PodRuntimeStatus, actions: PodActions, failures: Sequence[StartFailed]
@@ -310,7 +212,7 @@ class PodWorker:
         4. stop the sandbox
         5. report how all of them ended; only now may a terminal phase be seen
         """
-        observed = await self._observe()
+        observed = await self._sync.observe()
         if is_terminal(self._published.phase) and not _is_alive(observed):
             # Ended long ago, or never let in: the agent was restarted and has nothing to add.
             self.phase = Phase.TERMINATED
@@ -320,7 +222,7 @@ class PodWorker:
         await self._stop_everything(pod, observed)
         self._use.prober.remove_pod(self._uid)
         self.phase = Phase.TERMINATED
-        self._report(self._pod, await self._observe())
+        self._report(self._pod, await self._sync.observe())
         return AT_ONCE
 
     async def _stop_everything(self, pod: Pod, observed: PodRuntimeStatus) -> None:
@@ -328,7 +230,7 @@ class PodWorker:
         try:
             await kill_containers(pod, observed, self._least_grace, self._use)
             await self._use.runtime.stop_pod_sandbox(self._uid)
-            running = [one.name for one in (await self._observe()).containers if one.state == "running"]
+            running = [one.name for one in (await self._sync.observe()).containers if one.state == "running"]
             if running:
                 raise KillContainerError(f"still running after a kill: {', '.join(running)}")
         except RuntimeServiceError as error:
@@ -353,20 +255,6 @@ class PodWorker:
         return AT_ONCE
 
     # Observe and report
-
-    async def _observe(self) -> PodRuntimeStatus:
-        """What exists; when each instance ended is noted on the monotonic clock, where nobody steps it."""
-        observed = await self._use.runtime.pod_status(self._uid)
-        self._attempts.observe(observed)
-        now, wall = self._use.clock.monotonic(), self._use.clock.now().timestamp()
-        for one in observed.containers:
-            if one.state == "exited" and one.id not in self._ended_at:
-                self._ended_at[one.id] = now - max(0.0, wall - one.finished_at)
-        return observed
-
-    def _forget_ends(self) -> None:
-        known = {one.id for one in self._observed.containers} if self._observed else set()
-        self._ended_at = {id: at for id, at in self._ended_at.items() if id in known}
 
     def _report(self, pod: Pod, observed: PodRuntimeStatus) -> bool:
         """Make the status, publish what may be shown; is the pod's phase terminal?"""
@@ -393,7 +281,7 @@ class PodWorker:
     def _situation(self, pod: Pod) -> Situation:
         return Situation(
             results=self._use.prober.results(self._uid),
-            reasons=self._reasons,
+            reasons=self._sync.reasons,
             node=self._use.node,
             override=self._past_deadline(pod),
             stopped=self.phase is Phase.TERMINATED,
