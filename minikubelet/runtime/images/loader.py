@@ -37,6 +37,11 @@ from minikubelet.runtime.images.layer import BadLayer, Readable, unpack
 from minikubelet.runtime.images.records import ImageRecord, Records
 from minikubelet.runtime.images.reference import is_digest
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 MAX_UNPACKED = 64 << 30  # bytes of one layer
 MAX_ENTRIES = 2_000_000
 FREE_AFTERWARDS = 0.05  # part of the file system that stays free
@@ -45,6 +50,7 @@ BOMB_FROM = 512 << 20
 BOMB_RATIO = 200
 MEMORY = 3 << 30
 CHUNK = 1 << 20
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstd.ZstdError)
 
 
 def main() -> int:
@@ -114,8 +120,6 @@ def _unpack_layer(source: archive.Source, path: str, digest: str, diff_id: str, 
             packed.drain()
         except BadLayer as error:
             raise _bad(f"layer {path!r}: {error}") from error
-        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
-            raise _bad(f"layer {path!r}: cannot decompress it: {error}") from error
     if plain.digest != diff_id:
         raise _bad(f"the content of layer {path!r} is {plain.digest}, not {diff_id}")
     if digest not in ("", packed.digest):
@@ -137,7 +141,10 @@ class _Counted:
         return "sha256:" + self._hash.hexdigest()
 
     def read(self, size: int = -1, /) -> bytes:
-        data = self._stream.read(size if size >= 0 else CHUNK)
+        try:
+            data = self._stream.read(size if size >= 0 else CHUNK)
+        except DAMAGED as error:
+            raise BadLayer(f"cannot decompress it: {error}") from error
         self._hash.update(data)
         self.count += len(data)
         if self._source and self.count > BOMB_FROM and self.count > BOMB_RATIO * self._source.count:
@@ -159,7 +166,7 @@ def _decompressed(stream: Readable) -> Readable:
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=whole)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return _zstd(whole)
+        return zstd.ZstdFile(whole)
     if head.startswith(b"BZh"):
         return bz2.BZ2File(whole)
     if head.startswith(b"\xfd7zXZ\x00"):
@@ -180,14 +187,6 @@ class _Prefixed:
             size = len(self._head)
         data, self._head = self._head[:size], self._head[size:]
         return data
-
-
-def _zstd(stream: Any) -> Readable:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd.ZstdFile(stream)
 
 
 def _configuration(blob: bytes) -> dict[str, Any]:
@@ -242,20 +241,27 @@ def _opened(path: str, aside: Path) -> Iterator[archive.Source]:
 
 @contextmanager
 def _spooled(stream: IO[bytes], aside: Path) -> Iterator[IO[bytes]]:
-    plain = _decompressed(_Counted(stream))
+    packed = _Counted(stream)
+    plain = _decompressed(packed)
     if isinstance(plain, _Prefixed) and stream.seekable():
         stream.seek(0)
         yield stream
         return
     with tempfile.TemporaryFile(dir=aside) as file:
-        room = _room(aside)
-        while chunk := plain.read(CHUNK):
-            room -= len(chunk)
-            if room < 0:
-                raise OSError(errno.ENOSPC, "the archive is larger than the free space", str(aside))
-            file.write(chunk)
+        try:
+            _copy(_Counted(plain, packed), file, _room(aside))
+        except BadLayer as error:
+            raise _bad(str(error)) from error
         file.seek(0)
         yield file
+
+
+def _copy(stream: Readable, file: IO[bytes], room: int) -> None:
+    while chunk := stream.read(CHUNK):
+        room -= len(chunk)
+        if room < 0:
+            raise OSError(errno.ENOSPC, "the archive is larger than the free space")
+        file.write(chunk)
 
 
 def _bad(why: str) -> ImageError:

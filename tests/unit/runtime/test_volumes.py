@@ -126,7 +126,7 @@ def test_a_tree_deeper_than_python_can_recurse_is_removed(tmp_path: Path) -> Non
     tree = tmp_path / "tree"
     tree.mkdir()
     bottom = os.open(tree, os.O_RDONLY)
-    for _ in range(3000):
+    for _ in range(1200):
         os.mkdir("d", dir_fd=bottom)
         os.close(os.open("file", os.O_CREAT, dir_fd=bottom))
         below = os.open("d", os.O_RDONLY, dir_fd=bottom)
