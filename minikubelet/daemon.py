@@ -94,6 +94,8 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         stack.push_async_callback(service.close)
         node = Node(facts, options.pod_cidr, store, service, cgroups, images, configuration)
         preparation.warn = node.warn
+        if not configuration.cluster_dns:
+            logger.info("no clusterDNS is configured: pods get the node's own resolv.conf")
         await node.start()
         stack.push_async_callback(node.stop)
 

@@ -21,8 +21,12 @@ MAX_SEARCHES = 32
 MAX_SEARCH = 253
 MAX_SEARCH_LINE = 2048
 
+MISSING_CLUSTER_DNS = "MissingClusterDNS"
+
 RESOLV_CONF = Path("/etc/resolv.conf")
-SYSTEMD_RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
+SYSTEMD_MISSING_CLUSTER_DNS = "MissingClusterDNS"
+
+RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
 SYSTEMD_STUB = "127.0.0.53"
 
 _HOSTS = """\
@@ -171,7 +175,7 @@ def _missing_cluster_dns(pod: Pod) -> tuple[str, str]:
     assert pod.metadata is not None
     who = f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
     return (
-        "MissingClusterDNS",
+        MISSING_CLUSTER_DNS,
         f'pod: "{who}". kubelet does not have ClusterDNS IP configured and cannot create Pod using '
         '"ClusterFirst" policy. Falling back to "Default" policy.',
     )

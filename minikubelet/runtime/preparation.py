@@ -219,7 +219,10 @@ class Preparation:
         node_hosts = ETC_HOSTS.read_text() if ETC_HOSTS.exists() else ""
         resolv = hostfiles.resolv_conf(pod, self._node_resolv_conf(), self._configuration.cluster_dns, domain)
         for reason, message in resolv.warnings:
-            self.warn(pod, reason, message)
+            if (
+                reason != hostfiles.MISSING_CLUSTER_DNS
+            ):  # said once, when the agent starts (docs/decisions.md)
+                self.warn(pod, reason, message)
         host = self._node.name if spec.host_network else sandbox.spec.hostname
         texts = {
             "etc-hosts": ("/etc/hosts", hostfiles.hosts(pod, _addresses(sandbox), node_hosts, domain)),
