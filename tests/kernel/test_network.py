@@ -331,15 +331,16 @@ def test_a_process_still_in_the_nodes_namespace_is_refused_and_nothing_is_kept(s
 def test_start_repairs_what_was_removed_by_hand(state_dir: Path) -> None:
     async def story() -> None:
         async with started(state_dir) as network:
-            run("nft", "delete", "table", "ip", f"minikubelet-{BRIDGE}")
-            run("ip", "link", "delete", BRIDGE)
-            await network.start()
-            assert "masquerade" in run("nft", "list", "table", "ip", f"minikubelet-{BRIDGE}")
-            with Holder() as pod:
+            with Holder() as pod, Holder() as gone:
                 await plugged(network, pod, "uid-1")
-                pod.inside("ping", "-c", "1", "-W", "5", str(network.gateway)) if shutil.which(
-                    "ping"
-                ) else None
+                await plugged(network, gone, "uid-2", "two")
+                gone.inside("ip", "link", "delete", "eth0")
+                run("nft", "delete", "table", "ip", f"minikubelet-{BRIDGE}")
+                run("ip", "link", "delete", BRIDGE)
+                await network.start()
+                assert "masquerade" in run("nft", "list", "table", "ip", f"minikubelet-{BRIDGE}")
+                with socket.create_server((str(network.gateway), 8080)):
+                    pod.connect(str(network.gateway))
 
     asyncio.run(story())
 

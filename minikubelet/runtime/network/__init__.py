@@ -121,6 +121,8 @@ class Network:
         self._rtnetlink.make_bridge(self.bridge, self._mac(self.gateway), self._mtu, str(self._state_dir))
         self._bridge_index = socket.if_nametoindex(self.bridge)
         self._rtnetlink.set_address(self._bridge_index, self.gateway, self.cidr)
+        for uid in self._pool.holders():
+            self._rtnetlink.plug_again(self._link(uid), self._bridge_index)
         self._set_sysctls()
         nftables.apply(nftables.replace_table(self.bridge, str(self.cidr)))
         self.warnings = [

@@ -106,14 +106,19 @@ class RouteNetlink:
                 },
             ),
         ]
-        port = {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", _HAIRPIN)]}
         make = self._link(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, pair, up=True)
-        hairpin = self._link(RTM_NEWLINK, 0, [("IFLA_IFNAME", host), ("IFLA_LINKINFO", port)], up=None)
+        hairpin = self._hairpin(host)
         try:
             self._call(f"make link {host}", make, hairpin)
         except FileExistsError:  # left by a sandbox of the same pod that was lost
             self.delete_links([host])
             self._call(f"make link {host}", make, hairpin)
+
+    def plug_again(self, host: str, bridge: int) -> None:
+        """Back onto the bridge, when that was removed and made anew; a link that is gone is passed over."""
+        attrs = [("IFLA_IFNAME", host), ("IFLA_MASTER", bridge)]
+        enslave = self._link(RTM_NEWLINK, 0, attrs, up=True)
+        self._call(f"plug link {host}", enslave, self._hairpin(host), accept=errno.ENODEV)
 
     def delete_links(self, names: Sequence[str]) -> None:
         """Delete all of them at once; those that are gone already are passed over.
@@ -126,6 +131,12 @@ class RouteNetlink:
         for start in range(0, len(moves), BATCH):
             self._call("delete links", *moves[start : start + BATCH], accept=errno.ENODEV)
         self._call("delete links", self._link(RTM_DELLINK, 0, join, up=None), accept=errno.ENODEV)
+
+    def _hairpin(self, host: str) -> bytearray:
+        """BR_HAIRPIN_MODE of a port: a frame may leave by the port it came in."""
+        mode = {"attrs": [("IFLA_BRPORT_MODE", 1)]}
+        port = {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", mode)]}
+        return self._link(RTM_NEWLINK, 0, [("IFLA_IFNAME", host), ("IFLA_LINKINFO", port)], up=None)
 
     def _link(self, kind: int, flags: int, attrs: list[tuple[str, Any]], up: bool | None) -> bytearray:
         fields: dict[str, Any] = {"attrs": attrs}
@@ -158,10 +169,6 @@ class RouteNetlink:
                 refusal = refusal or (code if code != accept else 0)
         if refusal:
             raise OSError(refusal, f"cannot {what}: {os.strerror(refusal)}")
-
-
-# BR_HAIRPIN_MODE of the port: a frame may leave by the port it came in.
-_HAIRPIN = {"attrs": [("IFLA_BRPORT_MODE", 1)]}
 
 
 def _acknowledgements(packet: bytes) -> list[tuple[int, int]]:
