@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from minikubelet.agent.clock import Clock
+from minikubelet.agent.conditions import OWNED
 from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.logs import ContainerLogs, LogOptions
@@ -163,7 +164,7 @@ class Node(NodeImages):
 
         def change(obj: dict[str, Any]) -> None:
             if obj["metadata"]["uid"] == metadata.uid:
-                obj["status"] = to_dict(status)
+                obj["status"] = _keeping_foreign_conditions(to_dict(status), obj.get("status", {}))
 
         try:
             self.store.modify("pods", metadata.namespace or "", metadata.name or "", change)
@@ -322,6 +323,15 @@ class Node(NodeImages):
 def _container_statuses(pod: Pod) -> list[ContainerStatus]:
     status = pod.status or PodStatus()
     return [*(status.container_statuses or ()), *(status.init_container_statuses or ())]
+
+
+def _keeping_foreign_conditions(status: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """A condition that somebody else has set in the meantime (a readiness gate) is not ours to drop."""
+    known = {condition["type"] for condition in status.get("conditions", ())}
+    foreign = [c for c in stored.get("conditions", ()) if c["type"] not in known | set(OWNED)]
+    if not foreign:
+        return status
+    return status | {"conditions": [*foreign, *status.get("conditions", ())]}
 
 
 def _reference(pod: dict[str, Any]) -> ObjectReference:

@@ -24,9 +24,7 @@ MAX_SEARCH_LINE = 2048
 MISSING_CLUSTER_DNS = "MissingClusterDNS"
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-SYSTEMD_MISSING_CLUSTER_DNS = "MissingClusterDNS"
-
-RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
+SYSTEMD_RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
 SYSTEMD_STUB = "127.0.0.53"
 
 _HOSTS = """\
