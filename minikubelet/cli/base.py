@@ -182,7 +182,7 @@ def duration(text: str) -> float:
     import re
 
     sign = -1 if text.startswith("-") else 1
-    rest = text.lstrip("+-")
+    rest = text[1:] if text[:1] in ("+", "-") else text
     if rest == "0":
         return 0.0
     parts = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", rest)

@@ -240,13 +240,11 @@ def _exchange(sock: socket.socket, request: str, headers: dict[str, str], body: 
     # An agent that refuses a large body answers and closes before it has read it all: then the answer counts,
     # not EPIPE.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        sock.sendall(f"{request}{lines}\r\n".encode())
+        sock.sendall(f"{request}{lines}\r\n".encode() + (body if isinstance(body, bytes) else b""))
         if chunked:
             for piece in body:
                 sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
             sock.sendall(b"0\r\n\r\n")
-        elif body:
-            sock.sendall(body)
     return _read_head(sock, stream)
 
 

@@ -93,7 +93,7 @@ def run(args: list[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone; nothing may be flushed to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 1
 
 
 def _report(lines: list[str], code: int) -> int:

@@ -110,7 +110,7 @@ def _printer(resource: Resource, options: Options, several: bool) -> printers.Ta
     return printers.TablePrinter(
         wide=options.output == "wide",
         headers=not options.no_headers,
-        namespace=options.all_namespaces and resource.namespaced,
+        namespace=options.all_namespaces and (resource.namespaced or several),
         kind=resource.label if several or options.show_kind else "",
         show_labels=options.show_labels,
         label_columns=options.label_columns,
@@ -204,13 +204,13 @@ def _objects(
             items += [(resource, item) for item in page.get("items") or ()]
     for resource, name in names:
         items += [(resource, item) for item in _answers(session, resource, [name], options, errors)]
-    objects = [_complete(resource, item, options) for resource, item in items]
     if options.sort_by:
-        objects.sort(key=lambda item: _sort_key(options.sort_by, item))
+        items.sort(key=lambda pair: _sort_key(options.sort_by, pair[1]))
+    objects = [_complete(resource, item, options) for resource, item in items]
     if options.output == "name":
         for resource, item in items:
             say(f"{resource.label}/{item['metadata']['name']}")
-    elif len(names) == 1 and objects and not types:
+    elif len(names) == 1 and objects:
         printers.print_object(objects[0], options.output)
     elif types or objects:
         printers.print_object(printers.as_list(objects), options.output)

@@ -13,6 +13,7 @@ usage, which a wrong manifest is; 3 the machine is not fit.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import sys
@@ -66,7 +67,8 @@ def play_command(session: Session, files: tuple[str, ...], seconds: str, logs: b
     limit = duration(seconds) if seconds else None
     documents = _as_usage(lambda: documents_in(files))
     _require_fitness()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with private_agent.running() as agent:
         agent.session.given_namespace = session.given_namespace
         items = _as_usage(lambda: _checked(agent.session, place(agent.session, documents)))
@@ -126,6 +128,7 @@ class _Stage:
         self.agent = agent
         self.client = agent.session.client
         self.logs = logs
+        self.silent = False
         self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self.pods: dict[str, Object] = {}
         self.told: dict[str, int] = {}  # count of each Event by uid
@@ -133,25 +136,27 @@ class _Stage:
         self.followed: set[tuple[str, str, int]] = set()
 
     def play(self, items: list[Manifested], limit: float | None) -> int:
-        say(
-            f"playing on a node of its own; look at it with: "
-            f"minikubelet --root {self.agent.root} get pods -o wide"
-        )
+        root = self.agent.root
+        say(f"playing on a node of its own; look at it with: minikubelet --root {root} get pods -o wide")
         self.start = time.monotonic()
         for resource, kind in ((PODS, "pod"), (EVENTS, "event")):
             self._watch(resource, kind)
         try:
-            for item in items:
-                if item.data["kind"] != "Namespace":
-                    made = _post(self.client, item, {"fieldManager": "minikubelet-play"})
-                    if item.target.resource is PODS:
-                        self.pods.setdefault(made["metadata"]["uid"], {**made, "status": {}})
+            self._create(items)
             self._follow(limit)
         except KeyboardInterrupt:
-            say()
-        result = 0 if healthy(self.pods) else 1
-        self._end()
+            self._say("stopping; Ctrl-C again kills at once")
+        finally:
+            result = 0 if healthy(self.pods) else 1
+            self._end()
         return result
+
+    def _create(self, items: list[Manifested]) -> None:
+        for item in items:
+            if item.data["kind"] != "Namespace":
+                made = _post(self.client, item, {"fieldManager": "minikubelet-play"})
+                if item.target.resource is PODS:
+                    self.pods.setdefault(made["metadata"]["uid"], {**made, "status": {}})
 
     def _follow(self, limit: float | None) -> None:
         """Until all pods have come to their end, none is left, or the time is up."""
@@ -174,11 +179,17 @@ class _Stage:
                 self._take(self.news.get(timeout=left))
 
     def _end(self) -> None:
-        """Delete the pods: first with their grace period, after another Ctrl-C at once."""
+        """Delete the pods: first with their grace period, after another Ctrl-C at once.
+
+        A container does not end with its agent: should that have died, another one is started to clean up.
+        """
+        if self.agent.died():
+            self.agent.start()
+            self._watch(PODS, "pod")
         try:
             self._delete({})
         except KeyboardInterrupt:
-            say("killing at once")
+            self._say("killing at once")
             self._delete({"gracePeriodSeconds": 0})
 
     def _delete(self, options: Object) -> None:
@@ -260,4 +271,17 @@ class _Stage:
     def _print(self, change: Change) -> None:
         seconds = time.monotonic() - self.start
         line = safe(f"{seconds:9.3f}s  {change.who:<24}  {change.text}")
-        say(f"\x1b[31m{line}\x1b[0m" if change.grave and sys.stdout.isatty() else line)
+        self._say(f"\x1b[31m{line}\x1b[0m" if change.grave and sys.stdout.isatty() else line)
+
+    def _say(self, line: str) -> None:
+        """When nobody reads any more (`| head`, a closed terminal), stop as on Ctrl-C, and go on in
+        silence.
+        """
+        if self.silent:
+            return
+        try:
+            say(line)
+        except OSError:
+            self.silent = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise KeyboardInterrupt from None

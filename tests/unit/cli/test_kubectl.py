@@ -1,0 +1,129 @@
+"""Side by side with stock kubectl on the same server: the same words, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.unit.api.conftest import Api, pod
+from tests.unit.cli.conftest import Cli
+
+KUBECTL = shutil.which("kubectl")
+pytestmark = pytest.mark.skipif(KUBECTL is None, reason="needs kubectl: none on this machine")
+
+RICH = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: rich, labels: {app: rich, tier: back}, annotations: {note: short, many: "a\\nb"}}
+spec:
+  containers:
+  - name: main
+    image: localhost/host
+    command: [sh, -c, "echo one\\necho two"]
+    args: [a, "yes", "80", "y"]
+    ports: [{containerPort: 80}, {containerPort: 81, protocol: UDP}]
+    env: [{name: A, value: b}, {name: LINES, value: "b\\nc"}]
+    resources: {limits: {cpu: 100m, memory: 64Mi}, requests: {cpu: 50m}}
+    livenessProbe: {httpGet: {path: /healthz, port: 80}, initialDelaySeconds: 3}
+    readinessProbe: {exec: {command: [cat, /tmp/x]}}
+    startupProbe: {tcpSocket: {port: 80}}
+    volumeMounts: [{name: data, mountPath: /data, readOnly: true}]
+  - {name: other, image: localhost/host}
+  volumes:
+  - {name: data, emptyDir: {}}
+  - {name: host, hostPath: {path: /tmp}}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One server for all comparisons: kubectl takes its time to start."""
+    root = tmp_path_factory.mktemp("k")
+    running = Api(root, "127.0.0.1:0")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def both(server, capsys):
+    """Runs the same words by both, and returns the two stories: exit code, stdout, stderr."""
+    cli = Cli(server, capsys)
+    home = server.root / "home"
+    home.mkdir(exist_ok=True)
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(server.paths.kubeconfig)}
+    if not (server.root / "rich.yaml").exists():
+        (server.root / "rich.yaml").write_text(RICH)
+        cli.ok("apply", "-f", str(server.root / "rich.yaml"))
+        server.post("/api/v1/namespaces/default/pods", pod("web", labels={"app": "web"}))
+        cli.pod_runs("web")
+
+    def run(*args):
+        ours = cli(*args)
+        theirs = subprocess.run(
+            [KUBECTL, *args], capture_output=True, text=True, env=env, timeout=60, stdin=subprocess.DEVNULL
+        )
+        return (ours.code, ours.out, ours.err), (theirs.returncode, theirs.stdout, theirs.stderr)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        pytest.param(args, id=" ".join(args))
+        for args in (
+            ["get", "pods"],
+            ["get", "pods", "-o", "wide", "--show-labels", "-L", "app"],
+            ["get", "pods,ns", "-A"],
+            ["get", "pod", "web", "nope"],
+            ["get", "pod/web", "ns/default", "-o", "name"],
+            ["get", "pods", "-o", "yaml"],
+            [
+                "get",
+                "pod",
+                "rich",
+                "-o",
+                "jsonpath={.spec.containers[?(@.name=='main')].ports[*].containerPort}",
+            ],
+            ["get", "pods", "-o", "custom-columns=N:.metadata.name,I:.spec.containers[*].image"],
+            ["get", "pods", "-n", "nowhere"],
+            ["get", "pods", "-l", "a in (b"],
+            ["get", "pods", "--field-selector=spec.bogus=1"],
+            ["get", "pod", "web", "-A"],
+            ["get", "cm,unicorns"],
+            ["describe", "pod", "rich"],
+            ["describe", "pods"],
+            ["describe", "ns", "default"],
+            ["describe", "pod", "nope"],
+            ["events"],
+            ["logs", "web"],
+            ["logs", "nope"],
+            ["logs", "rich"],
+            ["logs", "web", "--prefix", "--timestamps"],
+            ["exec", "web", "--", "exit", "5"],
+            ["exec", "web", "--", "missing"],
+            ["attach", "web"],
+            ["label", "pod", "web", "app=other"],
+            ["label", "pod", "web", "none-"],
+            ["wait", "--for=condition=Ready", "pod/nope"],
+            ["wait", "--for=condition=Ready", "pod/rich", "--timeout=1s"],
+            ["wait", "--for=jsonpath={.metadata.name}=web", "pod/web"],
+            ["delete", "pod", "nope"],
+            ["delete", "pods", "-l", "no=one"],
+            ["apply", "-f", "/nowhere"],
+            ["apply", "-f", "/dev/null"],
+        )
+    ],
+)
+def test_the_same_words(both, args):
+    ours, theirs = both(*args)
+    assert ours == theirs
+
+
+def test_both_can_apply_in_turns(both, server):
+    file = str(server.root / "rich.yaml")
+    ours, theirs = both("apply", "-f", file)
+    assert ours == theirs == (0, "pod/rich unchanged\n", "")
