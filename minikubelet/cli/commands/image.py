@@ -131,7 +131,7 @@ def prune_command(session: Session) -> None:
 def inspect_command(session: Session, name: str) -> None:
     """Show one image in full, as JSON."""
     for item in session.client.get(PATH)["items"]:
-        if name in (item.get("names") or ()) or name == item["id"] or _short(item["id"]) == name:
+        if {name, f"{name}:latest"} & {*(item.get("names") or ()), item["id"], _short(item["id"])}:
             say(json.dumps(item, indent=4, sort_keys=True, ensure_ascii=False))
             return
     raise CliError(f'image "{name}" not found')

@@ -103,8 +103,8 @@ def _pods(writer: Writer, client: Client, node: dict[str, Any]) -> None:
     pods = client.get(PODS.path(None), {"fieldSelector": selector, "limit": 500})["items"]
     allocatable = (node.get("status") or {}).get("allocatable") or {}
     writer.line(0, f"Non-terminated Pods:\t({len(pods)} in total)")
-    writer.line(1, "Namespace\tName\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge")
-    writer.line(1, "---------\t----\t------------\t----------\t---------------\t-------------\t---")
+    writer.line(1, "Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge")
+    writer.line(1, "---------\t----\t\t------------\t----------\t---------------\t-------------\t---")
     total: Sums = {"requests": {}, "limits": {}}
     for pod in pods:
         sums = _sums(pod)
@@ -118,7 +118,7 @@ def _pods(writer: Writer, client: Client, node: dict[str, Any]) -> None:
         ]
         metadata = pod["metadata"]
         age = ages.since(metadata.get("creationTimestamp"))
-        writer.line(1, "\t".join([metadata["namespace"], metadata["name"], *cells, age]))
+        writer.line(1, "\t".join([metadata["namespace"], metadata["name"], "", *cells, age]))
     writer.line(0, "Allocated resources:")
     writer.line(1, "(Total limits may be over 100 percent, i.e., overcommitted.)")
     writer.line(1, "Resource\tRequests\tLimits")
