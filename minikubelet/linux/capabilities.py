@@ -7,6 +7,7 @@ that is not root has no capability at all after execve.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 
 from minikubelet.linux import syscalls
@@ -38,14 +39,13 @@ def mask(names: Iterable[str]) -> int:
 def drop_bounding(keep: int) -> None:
     """Drop from the bounding set what is not in `keep`, up to the last capability this kernel knows."""
     for number in range(64):
-        if keep >> number & 1:
-            continue
-        try:
-            held = syscalls.prctl(syscalls.PR_CAPBSET_READ, number)
-        except OSError:  # EINVAL: the kernel has no more
-            return
-        if held:
-            syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+        if not keep >> number & 1:
+            try:
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return  # the kernel has no more
 
 
 def limit(keep: int) -> None:

@@ -16,18 +16,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
+from collections.abc import Callable
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_uint32, c_uint64, c_ulong, c_void_p
+from typing import Any
 
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-# clone3 returns twice. The child must not find the interpreter lock released by a thread it does not have,
-# so this one call goes through PyDLL, which keeps the lock.
-_libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 
 
 def _checked(result: int, call: str, path: str | None = None) -> int:
@@ -38,14 +35,11 @@ def _checked(result: int, call: str, path: str | None = None) -> int:
     raise OSError(number, f"{call}: {os.strerror(number)}", path)
 
 
-def _system_call(number: int, *arguments: object) -> int:
-    """syscall(2). Integers are passed as long, so that pointers and 64-bit flags survive."""
-    words = [c_long(a) if isinstance(a, int) else a for a in arguments]
-    return int(_libc.syscall(c_long(number), *words))
-
-
-_libc.syscall.restype = c_long
-_libc_with_gil.syscall.restype = c_long
+def _system_call(number: int, *types: Any) -> Callable[..., int]:
+    """syscall(2) for one number, its prototype included."""
+    prototype = ctypes.CFUNCTYPE(c_long, c_long, *types, use_errno=True)
+    function = prototype(("syscall", _libc))
+    return lambda *arguments: function(number, *arguments)
 
 
 # Processes
@@ -74,6 +68,13 @@ class _CloneArguments(ctypes.Structure):
     )  # fmt: skip
 
 
+# It returns twice. The child must not find the interpreter lock released by a thread it does not have, so
+# this one call goes through PyDLL, which keeps the lock.
+_clone3 = ctypes.PyDLL(None, use_errno=True)["syscall"]
+_clone3.argtypes = (c_long, c_void_p, c_size_t)
+_clone3.restype = c_long
+
+
 def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     """clone3(2) as fork: (pid, pidfd) in the parent, (0, -1) in the child.
 
@@ -87,8 +88,7 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     if cgroup >= 0:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = cgroup
-    size = c_size_t(ctypes.sizeof(arguments))
-    pid = _checked(_libc_with_gil.syscall(c_long(435), ctypes.byref(arguments), size), "clone3")
+    pid = _checked(_clone3(435, ctypes.byref(arguments), ctypes.sizeof(arguments)), "clone3")
     return pid, pidfd.value
 
 
@@ -108,27 +108,19 @@ def setns(fd: int, flags: int) -> None:
     _checked(_libc.setns(fd, flags), "setns")
 
 
-_libc.sethostname.argtypes = (c_char_p, c_size_t)
-
-
-def sethostname(name: str) -> None:
-    """sethostname(2); Python's own needs the socket module's name look-up machinery."""
-    encoded = name.encode()
-    _checked(_libc.sethostname(encoded, len(encoded)), "sethostname")
-
-
 CLOSE_RANGE_CLOEXEC = 4
+
+
+_close_range = _system_call(436, c_uint, c_uint, c_uint)
 
 
 def close_range(first: int, last: int = 0xFFFF_FFFF, flags: int = 0) -> None:
     """close_range(2)."""
-    _checked(_system_call(436, first, last, flags), "close_range")
+    _checked(_close_range(first, last, flags), "close_range")
 
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_SET_NAME = 15
-PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -141,12 +133,6 @@ _libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 def prctl(option: int, argument: int = 0) -> int:
     """prctl(2) with one argument."""
     return _checked(_libc.prctl(option, argument, 0, 0, 0), "prctl")
-
-
-def set_process_name(name: str) -> None:
-    """prctl(2) PR_SET_NAME: what `ps` shows, at most 15 bytes."""
-    buffer = ctypes.create_string_buffer(name.encode()[:15])
-    prctl(PR_SET_NAME, ctypes.addressof(buffer))
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -190,11 +176,14 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64))
 
 
+_openat2 = _system_call(437, c_int, c_char_p, c_void_p, c_size_t)
+
+
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     """openat2(2), always close-on-exec."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    size = c_size_t(ctypes.sizeof(how))
-    return _checked(_system_call(437, directory, os.fsencode(path), ctypes.byref(how), size), "openat2", path)
+    result = _openat2(directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    return _checked(result, "openat2", path)
 
 
 PROC_SUPER_MAGIC = 0x9FA0
@@ -202,14 +191,21 @@ SYSFS_MAGIC = 0x6265_6572
 CGROUP2_SUPER_MAGIC = 0x6367_7270
 DEVPTS_SUPER_MAGIC = 0x1CD1
 
+
+class _FilesystemStatus(ctypes.Structure):
+    """`struct statfs`, of which only the first field is looked at."""
+
+    _fields_ = (("f_type", c_long), ("rest", c_long * 31))
+
+
 _libc.fstatfs.argtypes = (c_int, c_void_p)
 
 
 def filesystem_type(fd: int) -> int:
     """fstatfs(2): the magic number of the file system `fd` lives on."""
-    buffer = ctypes.create_string_buffer(256)
-    _checked(_libc.fstatfs(fd, buffer), "fstatfs")
-    return int.from_bytes(buffer.raw[:8], sys.byteorder)  # f_type is the first long
+    status = _FilesystemStatus()
+    _checked(_libc.fstatfs(fd, ctypes.byref(status)), "fstatfs")
+    return int(status.f_type)
 
 
 # Mounts
@@ -220,40 +216,50 @@ MS_SHARED = 1 << 20
 
 OPEN_TREE_CLONE = 1
 
+_open_tree = _system_call(428, c_int, c_char_p, c_uint)
+
 
 def open_tree(directory: int, path: str, flags: int) -> int:
     """open_tree(2), close-on-exec:
 
     With OPEN_TREE_CLONE a detached copy of a mount, as `mount --bind` makes.
     """
-    return _checked(_system_call(428, directory, os.fsencode(path), flags | os.O_CLOEXEC), "open_tree", path)
+    return _checked(_open_tree(directory, os.fsencode(path), flags | os.O_CLOEXEC), "open_tree", path)
 
 
 MOVE_MOUNT_F_EMPTY_PATH = 0x04
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
+_move_mount = _system_call(429, c_int, c_char_p, c_int, c_char_p, c_uint)
+
 
 def move_mount(tree: int, target: int) -> None:
     """move_mount(2): attach the mount `tree` on the file `target`, both given by descriptor."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    _checked(_system_call(429, tree, b"", target, b"", flags), "move_mount")
+    _checked(_move_mount(tree, b"", target, b"", flags), "move_mount")
+
+
+FSOPEN_CLOEXEC = 1
+
+_fsopen = _system_call(430, c_char_p, c_uint)
 
 
 def fsopen(kind: str) -> int:
     """fsopen(2): a file system about to be made."""
-    return _checked(_system_call(430, kind.encode(), 1), "fsopen", kind)
+    return _checked(_fsopen(kind.encode(), FSOPEN_CLOEXEC), "fsopen", kind)
 
 
 FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_CMD_CREATE = 6
 
+_fsconfig = _system_call(431, c_int, c_uint, c_char_p, c_char_p, c_int)
+
 
 def fsconfig(fd: int, command: int, key: str | None = None, value: str | None = None) -> None:
     """fsconfig(2). What the kernel has to say about a refusal waits in `fd` and is put into the error."""
-    result = _system_call(
-        431, fd, command, key.encode() if key else None, os.fsencode(value) if value is not None else None, 0
-    )
+    encoded = (key.encode() if key else None, os.fsencode(value) if value is not None else None)
+    result = _fsconfig(fd, command, *encoded, 0)
     if result < 0:
         number = ctypes.get_errno()
         what = f"fsconfig {key}={value}" if value is not None else "fsconfig"
@@ -281,9 +287,14 @@ MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR__ATIME = 0x70
 
 
+FSMOUNT_CLOEXEC = 1
+
+_fsmount = _system_call(432, c_int, c_uint, c_uint)
+
+
 def fsmount(fd: int, attributes: int) -> int:
     """fsmount(2): the file system as a detached mount."""
-    return _checked(_system_call(432, fd, 1, attributes), "fsmount")
+    return _checked(_fsmount(fd, FSMOUNT_CLOEXEC, attributes), "fsmount")
 
 
 class _MountAttributes(ctypes.Structure):
@@ -297,14 +308,17 @@ class _MountAttributes(ctypes.Structure):
     )
 
 
+_mount_setattr = _system_call(442, c_int, c_char_p, c_uint, c_void_p, c_size_t)
+
+
 def mount_setattr(
     fd: int, *, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, recursive: bool = False
 ) -> None:
     """mount_setattr(2) on the mount `fd` stands on; with `recursive` on all mounts below it too."""
     attributes = _MountAttributes(attr_set, attr_clr, propagation, 0)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    size = c_size_t(ctypes.sizeof(attributes))
-    _checked(_system_call(442, fd, b"", flags, ctypes.byref(attributes), size), "mount_setattr")
+    result = _mount_setattr(fd, b"", flags, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    _checked(result, "mount_setattr")
 
 
 _libc.pivot_root.argtypes = (c_char_p, c_char_p)
@@ -332,23 +346,23 @@ BPF_PROG_LOAD = 5
 BPF_PROG_ATTACH = 8
 
 
-def bpf(command: int, attributes: bytes, size: int = 128) -> int:
+_BPF = {"x86_64": 321, "aarch64": 280}.get(os.uname().machine, -1)  # older than 424: a number per machine
+_bpf = _system_call(_BPF, c_int, c_void_p, c_uint)
+
+
+def bpf(command: int, attributes: bytes) -> int:
     """bpf(2): `attributes` is the packed beginning of `union bpf_attr`, the rest is zero."""
-    buffer = ctypes.create_string_buffer(attributes, size)
-    return _checked(int(_libc.syscall(c_long(_BPF), c_int(command), buffer, c_uint(size))), "bpf")
-
-
-_BPF = {"x86_64": 321, "aarch64": 280}.get(os.uname().machine, -1)  # older than 424: one number per machine
-
-
-def address_of(buffer: ctypes.Array[ctypes.c_char]) -> int:
-    """Where a buffer lies, for structures that hold pointers."""
-    return ctypes.addressof(buffer)
+    return _checked(_bpf(command, ctypes.create_string_buffer(attributes, 128), 128), "bpf")
 
 
 def buffer_of(data: bytes) -> ctypes.Array[ctypes.c_char]:
-    """Memory that stays where it is as long as it is referenced."""
+    """Memory that stays where it is as long as it is referenced, for structures that hold pointers."""
     return ctypes.create_string_buffer(data, len(data))
+
+
+def address_of(buffer: ctypes.Array[ctypes.c_char]) -> int:
+    """Where it is."""
+    return ctypes.addressof(buffer)
 
 
 # Watching files

@@ -8,10 +8,9 @@ is gone.
 
 from __future__ import annotations
 
-import errno
 from typing import NoReturn
 
-from minikubelet.linux import paths, syscalls, trees
+from minikubelet.linux import processes, syscalls, trees
 from minikubelet.shim import rootfs
 from minikubelet.shim.process import Reporter, become, open_working_directory
 from minikubelet.shim.protocol import ContainerSpec
@@ -38,7 +37,7 @@ def run(
     8. Terminal, credentials, execve: `process.become`.
     """
     report.at("set oom_score_adj")
-    set_oom_score(spec.oom_score_adj)
+    processes.set_oom_score(spec.oom_score_adj)
 
     report.at("make a cgroup namespace")
     syscalls.unshare(syscalls.CLONE_NEWCGROUP)
@@ -68,15 +67,3 @@ def run(
     trees.make_root(root)
 
     become(spec.process, streams, directory, report)
-
-
-def set_oom_score(value: int) -> None:
-    """oom_score_adj of this process.
-
-    Lowering it needs CAP_SYS_RESOURCE; without, the node's default stays.
-    """
-    try:
-        paths.write_kernel_file("/proc/self/oom_score_adj", str(value), syscalls.PROC_SUPER_MAGIC)
-    except PermissionError as error:
-        if error.errno != errno.EACCES:
-            raise

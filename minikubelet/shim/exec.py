@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import NoReturn
 
-from minikubelet.linux import cgroup, namespaces, syscalls
-from minikubelet.shim import container, process
+from minikubelet.linux import cgroup, namespaces, processes, syscalls
+from minikubelet.shim import process
 from minikubelet.shim.connection import Refused
 from minikubelet.shim.emptied import when_empty
 from minikubelet.shim.loop import Loop
@@ -34,7 +34,7 @@ def run(
     4 `process.become`
     """
     report.at("set oom_score_adj")
-    container.set_oom_score(oom_score_adj)
+    processes.set_oom_score(oom_score_adj)
     report.at("join the container's namespaces")
     syscalls.setns(pidfd, syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP)
     report.at(f"open the working directory {spec.cwd}")

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Protocol
 
-from minikubelet.linux import cgroup, namespaces, syscalls, trees
+from minikubelet.linux import cgroup, devices, namespaces, syscalls, trees
 from minikubelet.shim import container, process
 from minikubelet.shim.cri_log import CriLog
 from minikubelet.shim.emptied import when_empty
@@ -98,6 +98,8 @@ class Monitor:
         self._log = CriLog(spec.log_path)
         self.devpts = trees.new_filesystem("devpts", 0, (("gid", "5"), ("mode", "620"), ("ptmxmode", "666")))
         with process.open_directory(spec.cgroup) as directory:
+            if not spec.all_devices:
+                devices.attach_policy(self._sandbox.device_policy(), directory)
             streams = process.Streams.open(spec.process, null, self.devpts)
             try:
                 with self._pid_namespace():

@@ -17,7 +17,7 @@ Standard library only: the zygote imports this before it forks. Times are second
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 VERSION = 1
@@ -125,6 +125,7 @@ class ContainerSpec:
     oom_score_adj: int = 0
     pid_mode: str = "container"  # "container", "pod" (shareProcessNamespace), "host"
     stdin_once: bool = False
+    all_devices: bool = False  # privileged: no device policy on its cgroup
     labels: dict[str, str] = field(default_factory=dict)  # opaque to the shim, returned in its state
 
 
@@ -171,7 +172,8 @@ class SandboxRecord:
 #   remove_container   {"container_id"}             → {} (a stopped container is forgotten)
 #   exec_sync          {"container_id", "process": ProcessSpec, "timeout": 1.0 | null, "limit": 10240}
 #                                                   → {"exit_code", "output" (latin-1 text of stdout, then
-#                                                     stderr, cut to `limit`), "timed_out"}
+#                                                     stderr, cut to `limit`), "timed_out", "stderr" (the
+#                                                     same text of stderr alone)}
 #   reopen_log         {"container_id"}             → {}
 #   shutdown           {}                           → {}, and the shim ends; refused while a container runs
 # Stream connections:
@@ -189,8 +191,14 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def plain(record: Any) -> dict[str, Any]:
-    """A record as JSON-ready dictionaries."""
-    return asdict(record)
+    """A record as dictionaries that `json` takes; nothing is copied that does not have to be."""
+    return {name: _plain_value(getattr(record, name)) for name in record.__slots__}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_value(item) for item in value]
+    return plain(value) if hasattr(value, "__slots__") else value
 
 
 _NESTED: dict[tuple[str, str], Any] = {}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 from dataclasses import dataclass
 from typing import NoReturn
 
-from minikubelet.linux import interfaces, paths, syscalls, trees
+from minikubelet.linux import devices, interfaces, paths, processes, syscalls, trees
 from minikubelet.shim.protocol import SandboxSpec
 
 
@@ -25,6 +26,13 @@ class Sandbox:
     shm: int  # mount namespace whose root is the pod's /dev/shm; -1 with hostIPC
     init_pid: int = 0  # shareProcessNamespace: process 1 of the pod
     init_pidfd: int = -1
+    _device_policy: int = -1
+
+    def device_policy(self) -> int:
+        """The BPF program, loaded when the first container needs it."""
+        if self._device_policy < 0:
+            self._device_policy = devices.load_policy()
+        return self._device_policy
 
 
 def enter(spec: SandboxSpec) -> Sandbox:
@@ -39,7 +47,7 @@ def enter(spec: SandboxSpec) -> Sandbox:
     )
     syscalls.unshare(sum(kind for kind, shared_with_node in kinds if not shared_with_node))
     if not spec.host_network:
-        syscalls.sethostname(spec.hostname)
+        socket.sethostname(spec.hostname)
         interfaces.set_up("lo")
     for name, value in spec.sysctls.items():
         set_sysctl(spec, name, value)
@@ -89,7 +97,7 @@ def _be_init(empty_mount_namespace: int) -> NoReturn:
     """
     signal.set_wakeup_fd(-1)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    syscalls.set_process_name("mk-init")
+    processes.set_name("mk-init")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     if empty_mount_namespace >= 0:
         syscalls.setns(empty_mount_namespace, syscalls.CLONE_NEWNS)

@@ -65,8 +65,13 @@ class ExecSync(Exec):
 
     def child_exited(self, code: int) -> None:
         self._finish()
-        output = (self._output[STDOUT] + self._output[STDERR])[: self._limit].decode("latin-1")
-        result = {"exit_code": code, "output": output, "timed_out": self._timed_out}
+        stdout, stderr = self._output[STDOUT], self._output[STDERR]
+        result = {
+            "exit_code": code,
+            "output": (stdout + stderr)[: self._limit].decode("latin-1"),
+            "timed_out": self._timed_out,
+            "stderr": stderr.decode("latin-1"),
+        }
         self._client.answer(self._request, result)
 
     def _finish(self) -> None:

@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from minikubelet.linux import interfaces, paths, syscalls
+from minikubelet.linux import interfaces, processes, syscalls
 from minikubelet.shim import protocol, sandbox
 from minikubelet.shim.connection import Connection, Refused, Request
 from minikubelet.shim.loop import READ, Loop
@@ -77,15 +77,10 @@ def become_daemon(spec: SandboxSpec, answer: int) -> None:
     syscalls.close_range(answer + 1)
     os.chdir("/")
     os.umask(0)
-    syscalls.set_process_name("mk-shim")
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    processes.set_name("mk-shim")
+    processes.hide()
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    try:
-        paths.write_kernel_file(
-            "/proc/self/oom_score_adj", str(spec.oom_score_adj), syscalls.PROC_SUPER_MAGIC
-        )
-    except PermissionError as error:
-        print(f"oom_score_adj stays as it is: {error}", file=sys.stderr)  # needs CAP_SYS_RESOURCE
+    processes.set_oom_score(spec.oom_score_adj)
 
 
 def lock(directory: str) -> None:
@@ -119,8 +114,11 @@ class Shim:
         """Replace state.json in one step. Readers see the old one or the new one."""
         self._record.containers = [monitor.record for monitor in self._monitors.values()]
         path = f"{self._record.spec.directory}/{protocol.STATE}"
-        with open(f"{path}.new", "w", encoding="utf-8", opener=_private) as file:
-            json.dump(protocol.plain(self._record), file)
+        new = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(new, protocol.encode(protocol.plain(self._record)))
+        finally:
+            os.close(new)
         os.replace(f"{path}.new", path)
 
     def changed(self) -> None:
@@ -298,5 +296,7 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def write_all(fd: int, data: bytes) -> None:
+    """A full disk may take a part and refuse the rest."""
+    while data:
+        data = data[os.write(fd, data) :]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable
 
 from minikubelet.shim.loop import PEER_GONE, READ, WRITE, Callback, Loop
@@ -30,6 +31,7 @@ class Reader:
         self, loop: Loop, fd: int, received: Callable[[bytes], None], ended: Callback = nothing
     ) -> None:
         self._loop, self._fd, self._received, self._ended = loop, fd, received, ended
+        self._is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
         self.resume()
 
     @property
@@ -37,9 +39,15 @@ class Reader:
         return self._fd >= 0
 
     def pause(self) -> None:
-        """Read no more for now, but notice when a socket's peer goes away. (Pipes never say RDHUP.)"""
-        if self.open:
+        """Read no more for now.
+
+        A socket's peer that goes away is noticed all the same: who waits for it would wait for ever. A pipe
+        must not be asked: that its writer is gone says nothing about what still lies in it.
+        """
+        if self.open and self._is_socket:
             self._loop.watch(self._fd, PEER_GONE, self._gone)
+        elif self.open:
+            self._loop.forget(self._fd)
 
     def resume(self) -> None:
         if self.open:

@@ -23,7 +23,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from minikubelet.linux import syscalls
+from minikubelet.linux import processes
 from minikubelet.shim import protocol, shim
 
 _PACKET = 1 << 20
@@ -44,8 +44,8 @@ def main(agent: int) -> NoReturn:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    syscalls.set_process_name("mk-zygote")
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    processes.set_name("mk-zygote")
+    processes.hide()
     forget_importers()
     gc.collect()
     gc.freeze()  # what is never looked at by the collector is never copied after a fork

@@ -325,3 +325,21 @@ def test_the_end_of_process_one_is_the_end_of_all_in_its_cgroup(node: Node) -> N
     container = pod.start("sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 0.1; exit 4")
     assert container.ended().exit_code == 4
     assert (Path(container.spec.cgroup) / "cgroup.procs").read_text() == ""
+
+
+DEVICES = """
+mknod /disk b 254 0; mknod /mem c 1 1; mknod /some c 240 7; mknod /zero c 1 5
+for node in disk mem some; do dd if=/$node bs=1 count=1 2>&1 | grep -o 'Operation not permitted'; done
+head -c 4 /zero | wc -c
+"""
+
+
+def test_devices_of_the_node_cannot_be_opened(node: Node) -> None:
+    """A26: mknod is allowed to root, as in every runtime; opening is judged by the cgroup's device policy."""
+    pod = node.pod()
+    refused = "Operation not permitted\n" * 3 + "4\n"
+    assert pod.sh(DEVICES) == refused
+    container = pod.start("sleep", "1000")
+    assert container.exec("sh", "-c", DEVICES)[1] == refused
+    said = pod.sh("mknod /some c 240 7; dd if=/some 2>&1 || true", all_devices=True)
+    assert "No such device or address" in said

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -18,8 +19,8 @@ import pytest
 from minikubelet.errors import ShimRequestError, ShimUnavailable
 from minikubelet.linux import cgroup
 from minikubelet.runtime.shim_client import ShimClient
-from minikubelet.shim.protocol import MountSpec, ProcessSpec, SandboxSpec
-from tests.kernel.shims import PATH, Node, Pod, until
+from minikubelet.shim.protocol import MountSpec, NetworkSpec, ProcessSpec, SandboxSpec
+from tests.kernel.shims import PATH, Container, Node, Pod, until
 
 IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 1000; done"
 
@@ -219,6 +220,7 @@ def test_a_killed_shim_is_noticed_and_takes_the_shared_process_namespace_with_it
 )
 def test_a_client_that_talks_nonsense_hurts_only_itself(node: Node, said: bytes) -> None:
     pod = node.pod()
+    pod.sh("true")
     before = descriptors_of(pod.pid)
     with connect(pod) as client:
         client.sendall(said)
@@ -295,3 +297,51 @@ def test_a_long_path_is_no_obstacle(node: Node) -> None:
     directory.mkdir(parents=True)
     pod = node.pod(directory=str(directory))
     assert pod.sh("echo ok") == "ok\n"
+
+
+def test_the_network_is_configured_from_inside(node: Node) -> None:
+    pod = node.pod()
+    host = f"mkt{os.getpid() % 100000}"
+    ip = ["ip", "link", "add", host, "type", "veth", "peer", "name", "eth0", "netns", str(pod.pid)]
+    subprocess.run(ip, check=True)
+    subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", host], check=True)
+    subprocess.run(["ip", "link", "set", host, "up"], check=True)
+    network = NetworkSpec("192.0.2.7", 24, "192.0.2.1", 1400)
+    for _ in range(2):  # an agent that was killed in between says it again
+        node.wait(pod.client.configure_network(network))
+    assert pod.state().network == network
+    said = pod.sh("ip -o -4 addr show eth0; ip route; cat /sys/class/net/eth0/mtu; ping -c 1 -W 5 192.0.2.1")
+    assert "inet 192.0.2.7/24 brd 192.0.2.255" in said
+    assert "default via 192.0.2.1 dev eth0" in said
+    assert "\n1400\n" in said
+    assert "1 received" in said or "1 packets received" in said
+
+
+def test_the_shim_lives_in_the_cgroup_it_is_given(node: Node) -> None:
+    path = f"{node.cgroup}/sandbox"
+    cgroup.create(path)
+    pod = node.pod(cgroup=path)
+    assert cgroup.processes(path) == [pod.pid]
+
+
+@pytest.mark.limits
+def test_a_container_that_takes_too_much_memory_is_marked_oom_killed(node: Node) -> None:
+    pod = node.pod()
+    spec = pod.spec_of("/usr/bin/python3", "-c", "x = bytearray(64 << 20)")
+    enable_memory(spec.cgroup)
+    cgroup.write(spec.cgroup, "memory.max", str(32 << 20))
+    cgroup.write(spec.cgroup, "memory.oom.group", "1")
+    container = Container(pod, spec)
+    pod.containers.append(container)
+    container.first = node.wait(pod.client.start_container(spec))
+    record = container.ended()
+    assert (record.exit_code, record.oom_killed) == (137, True)
+    assert not pod.start("false").ended().oom_killed
+
+
+def enable_memory(path: str) -> None:
+    """In every cgroup above this one."""
+    root = cgroup.find_mount()
+    above = Path(path).relative_to(root).parents
+    for directory in reversed(above):
+        cgroup.enable(os.path.join(root, directory), ["memory"])

@@ -164,6 +164,35 @@ def test_a_client_that_does_not_read_stops_its_own_command_only(node: Node) -> N
     until(lambda: alone(container))
 
 
+def test_what_a_dead_process_left_in_the_pipe_reaches_a_slow_client(node: Node) -> None:
+    """The shim has paused the pipe, then the process ends: the last bytes are still in there."""
+    container = node.pod().start("sleep", "1000")
+    for size in range(100_000, 700_000, 20_000):
+        stream = container.stream("head", "-c", str(size), "/dev/zero")
+        cpu_is_idle(container)
+        channels, code = output(node, stream)
+        assert (len(channels[1]), code) == (size, 0)
+
+
+def cpu_is_idle(container: Container) -> None:
+    """Whoever runs in the container has ended or waits: for a pipe that nobody reads."""
+    until(lambda: all(state_of(pid) in "SZX" for pid in everybody(container)))
+
+
+def everybody(container: Container) -> list[int]:
+    found = cgroup.processes(container.spec.cgroup)
+    return found + [
+        pid for path in Path(container.spec.cgroup).glob("exec-*") for pid in cgroup.processes(str(path))
+    ]
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "X"
+
+
 def test_a_client_that_vanishes_takes_its_command_along(node: Node) -> None:
     container = node.pod().start("sleep", "1000")
     for stdin in (False, True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minikubelet.linux import capabilities, cgroup, namespaces, paths, syscalls
+from minikubelet.linux import capabilities, cgroup, namespaces, paths, processes, syscalls
 
 
 def in_child(story: Callable[[], None], flags: int = 0) -> int:
@@ -183,7 +183,7 @@ def test_close_range_spares_what_is_below(tmp_path: Path) -> None:
 
 def test_a_process_has_the_name_it_is_given() -> None:
     def story() -> None:
-        syscalls.set_process_name("a name that is too long")
+        processes.set_name("a name that is too long")
         assert Path("/proc/self/comm").read_text() == "a name that is \n"
 
     assert in_child(story) == 0
