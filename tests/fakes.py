@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
 from typing import Any
@@ -258,11 +258,12 @@ class FakeRuntimeService:
         except TimeoutError:
             self._die(one, 137)
 
-    async def remove_container(self, uid: str, container_id: str) -> None:
+    async def remove_container(self, uid: str, container_id: str, *, keep_log: bool = False) -> None:
         one = self._find(uid, container_id)
         if one is not None:
             assert one.state != "running", f"{one.name} was to be removed while it runs"
             self._instances[uid].remove(one)
+            self._note(f"remove {one.name}#{one.attempt}{' but its log' if keep_log else ''}")
 
     # Reaching into containers
 
@@ -275,7 +276,7 @@ class FakeRuntimeService:
         if one.script.exec is None:
             return ExecResult(0, b"")
         result = one.script.exec(command)
-        return ExecResult(result.exit_code, result.output[:limit], result.timed_out)
+        return replace(result, output=result.output[:limit], stderr=result.stderr[:limit])
 
     async def exec(
         self, uid: str, container_id: str, command: list[str], *, stdin: bool, tty: bool

@@ -2,8 +2,10 @@
 
 PodReadyToStartContainers: the sandbox is there. Initialized: init containers are done (and stays True).
 ContainersReady: every regular container and every sidecar is ready. Ready: that, and all readiness gates.
-PodScheduled: always True here. The order of the list is fixed; conditions of other owners come first and are
-kept as they are. `lastTransitionTime` moves only when `status` changes.
+PodScheduled: always True here. AllContainersRestarting: such a rule fired and is being carried out.
+
+The order of the list is fixed; conditions of other owners come first and are kept as they are.
+`lastTransitionTime` moves only when `status` changes.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from minikubelet.v1 import ContainerState, ContainerStatus, Pod, PodCondition, P
 
 from .phase import FAILED, SUCCEEDED
 from .pod_actions import sandbox_is_lost
+from .restart_all import CONDITION as ALL_RESTARTING
+from .restart_all import STARTED_MESSAGE, STARTED_REASON, has_restart_all_rule, is_being_reset
 from .restart_policy import init_containers, is_sidecar, regular_containers
 
 SANDBOX_READY = "PodReadyToStartContainers"
@@ -33,7 +37,7 @@ OWNED = (
     DISRUPTION_TARGET,
     "PodResizePending",
     "PodResizeInProgress",
-    "AllContainersRestarting",
+    ALL_RESTARTING,
 )
 
 TRUE, FALSE = "True", "False"
@@ -57,6 +61,7 @@ def pod_conditions(
         _ready(pod, containers_ready, others),
         containers_ready,
         PodCondition(type=SCHEDULED, status=TRUE),
+        *_all_restarting(pod, observed),
     ]
     generation = pod.metadata.generation if pod.metadata else None
     return [_stamped(condition, before.get(condition.type), generation, now) for condition in conditions]
@@ -155,6 +160,16 @@ def _gate_problems(pod: Pod, others: Sequence[PodCondition]) -> list[str]:
         elif status[name] != TRUE:
             problems.append(f'the status of pod readiness gate "{name}" is not "True", but {status[name]}')
     return problems
+
+
+def _all_restarting(pod: Pod, observed: PodRuntimeStatus) -> list[PodCondition]:
+    if not has_restart_all_rule(pod):
+        return []
+    if not is_being_reset(pod, observed):
+        return [PodCondition(type=ALL_RESTARTING, status=FALSE)]
+    return [
+        PodCondition(type=ALL_RESTARTING, status=TRUE, reason=STARTED_REASON, message=STARTED_MESSAGE),
+    ]
 
 
 def _unknown_statuses(type: str) -> PodCondition:

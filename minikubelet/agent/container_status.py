@@ -4,7 +4,7 @@ Pure.
 The newest instance is `state`, the second newest `lastState`, older ones are invisible. Around this simple
 rule stand the exceptions, each in a function of its own: nothing exists yet; an instance has vanished; a
 start failed and will be tried again (the terminated state then moves to lastState, and waiting shows why:
-1.8.1); probes.
+1.8.1); a rule restarts all containers; probes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from minikubelet.v1 import (
     ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
+    ContainerUser,
+    LinuxContainerUser,
     Pod,
     PodStatus,
     VolumeMountStatus,
@@ -28,6 +30,8 @@ from minikubelet.v1 import (
 
 from .facts import NO_RESULTS, ProbeResults, ReasonCache
 from .pod_actions import initialized_in_sandbox
+from .restart_all import REASON as RESTARTING_ALL
+from .restart_all import REMOVED_MESSAGE, was_being_reset
 from .restart_policy import (
     failed,
     init_containers,
@@ -53,15 +57,11 @@ def container_statuses(
     """(of init containers in spec order, of regular containers by name), before probe results are merged
     in.
     """
-    before = {
-        one.name: one for one in [*(old.init_container_statuses or ()), *(old.container_statuses or ())]
-    }
     init = [
-        _status(pod, container, observed, before.get(container.name), reasons, is_init=True)
-        for container in init_containers(pod)
+        _status(pod, container, observed, old, reasons, is_init=True) for container in init_containers(pod)
     ]
     regular = [
-        _status(pod, container, observed, before.get(container.name), reasons, is_init=False)
+        _status(pod, container, observed, old, reasons, is_init=False)
         for container in regular_containers(pod)
     ]
     return init, sorted(regular, key=lambda one: one.name or "")
@@ -79,14 +79,18 @@ def _status(
     pod: Pod,
     container: Container,
     observed: PodRuntimeStatus,
-    before: ContainerStatus | None,
+    old: PodStatus,
     reasons: ReasonCache,
     *,
     is_init: bool,
 ) -> ContainerStatus:
+    known = [*(old.init_container_statuses or ()), *(old.container_statuses or ())]
+    before = next((one for one in known if one.name == container.name), None)
     instances = observed.instances(container.name or "")
     if instances:
         status = _of_instances(pod, container, instances, before)
+    elif before is not None and _was_reset(before, old):
+        status = _removed_by_reset(container, before)
     elif is_init and not is_sidecar(container) and initialized_in_sandbox(pod, observed):
         status = _vanished_init(container, before)
     else:
@@ -117,6 +121,7 @@ def _of_instances(
         resources=container.resources,
         allocated_resources=container.resources.requests if container.resources else None,
         volume_mounts=_volume_mounts(container),
+        user=_user(newest),
     )
     if newest.state == "unknown" and status.state and status.state.terminated and before:
         status.restart_count = (before.restart_count or 0) + 1
@@ -162,6 +167,14 @@ def _previously_started(newest: Instance, before: ContainerStatus | None) -> boo
     """`started` of a running instance is, until probes are looked at, what was published before (1.1)."""
     same = before is not None and before.container_id == container_id(newest.id)
     return newest.state == "running" and same and bool(before and before.started)
+
+
+def _user(instance: Instance) -> ContainerUser | None:
+    if instance.user is None:
+        return None
+    groups = list(instance.user.groups) or None
+    linux = LinuxContainerUser(uid=instance.user.uid, gid=instance.user.gid, supplemental_groups=groups)
+    return ContainerUser(linux=linux)
 
 
 def _volume_mounts(container: Container) -> list[VolumeMountStatus] | None:
@@ -237,6 +250,33 @@ def _vanished_init(container: Container, before: ContainerStatus | None) -> Cont
         image=container.image,
         image_id="",
         started=False,
+    )
+
+
+def _was_reset(before: ContainerStatus, old: PodStatus) -> bool:
+    """RestartAllContainers removed its instances: just now, or earlier and it has not been started since."""
+    if before.container_id:
+        return was_being_reset(old)
+    waiting = before.state.waiting if before.state else None
+    return waiting is not None and waiting.reason == RESTARTING_ALL
+
+
+def _removed_by_reset(container: Container, before: ContainerStatus) -> ContainerStatus:
+    """2.7: whatever it did, it counts as ended for this reason, and one restart further."""
+    if not before.container_id:
+        return _again(before)
+    ended = ContainerStateTerminated(exit_code=137, reason=RESTARTING_ALL, message=REMOVED_MESSAGE)
+    waiting = ContainerStateWaiting(reason=RESTARTING_ALL, message=REMOVED_MESSAGE)
+    return ContainerStatus(
+        name=container.name,
+        state=ContainerState(waiting=waiting),
+        last_state=ContainerState(terminated=ended),
+        ready=False,
+        restart_count=(before.restart_count or 0) + 1,
+        image=container.image,
+        image_id="",
+        started=False,
+        volume_mounts=_volume_mounts(container),
     )
 
 

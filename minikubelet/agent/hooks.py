@@ -46,7 +46,8 @@ class Hooks:
             if result.exit_code == 0:
                 return
             output = result.output
-            cause = f"command '{' '.join(command)}' exited with {result.exit_code}: "
+            said = result.stderr.decode(errors="replace")
+            cause = f"command '{' '.join(command)}' exited with {result.exit_code}: {said}"
         except RuntimeServiceError as error:
             cause = str(error)
         text = _failed(target, f"Exec lifecycle hook ([{' '.join(command)}])", cause)

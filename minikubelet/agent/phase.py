@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from minikubelet.v1 import Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod
 
+from .restart_all import REASON as RESTARTING_ALL
 from .restart_policy import init_containers, is_sidecar, regular_containers, restarts_after_exit
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
@@ -148,6 +149,6 @@ def _ended(status: ContainerStatus | None) -> ContainerStateTerminated | None:
 
 
 def _restartable(pod: Pod, container: Container, ended: ContainerStateTerminated) -> bool:
-    if ended.reason == "RestartingAllContainers":
+    if ended.reason == RESTARTING_ALL:
         return True
     return restarts_after_exit(pod, container, ended.exit_code or 0)

@@ -6,6 +6,7 @@ still wait in back-off is asked when the start is attempted, as the kubelet does
 record out from top to bottom.
 
 In the order in which it decides:
+0. Did a container exit by a rule that restarts them all? Then everything is removed first (2.7).
 1. Is the sandbox good? If not, everything restarts from the first init container in a new one.
 2. How far did the init containers get? Until the last is done, regular containers are not looked at.
 3. For each regular container: start it, kill it, kill and start it, or leave it.
@@ -20,6 +21,7 @@ from minikubelet.runtime.cri import ContainerStatus, PodRuntimeStatus, container
 from minikubelet.v1 import Container, Pod, PodStatus
 
 from .facts import NO_RESULTS, ContainerProbeResults, ProbeResults
+from .restart_all import containers_to_reset
 from .restart_policy import (
     NEVER,
     ON_FAILURE,
@@ -51,6 +53,7 @@ class ContainerToKill:
 class PodActions:
     """Carried out in the order of the fields."""
 
+    to_reset: tuple[Container, ...] = ()  # to be killed and removed, one after the other; then nothing else
     kill_pod: bool = False  # sandbox and all containers; then `to_kill` says nothing new
     create_sandbox: bool = False
     attempt: int = 0  # of the sandbox to be made
@@ -86,6 +89,9 @@ class _Draft:
 def pod_actions(pod: Pod, observed: PodRuntimeStatus, results: ProbeResults, old: PodStatus) -> PodActions:
     """The decision. `old`, the last status, remembers containers the runtime has forgotten (a reboot)."""
     attempt = next_attempt(observed, old)
+    to_reset = containers_to_reset(pod, observed)
+    if to_reset:
+        return PodActions(to_reset=to_reset, attempt=attempt)
     if sandbox_is_lost(pod, observed):
         return _new_sandbox(pod, observed, attempt, old)
     draft = _Draft()
@@ -136,11 +142,12 @@ def _new_sandbox(pod: Pod, observed: PodRuntimeStatus, attempt: int, old: PodSta
 
 
 def _is_done(pod: Pod, container: Container, observed: PodRuntimeStatus) -> bool:
-    """Succeeded under OnFailure: a new sandbox does not run it again."""
+    """Succeeded under OnFailure, and no rule restarts it: a new sandbox does not run it again."""
     newest = latest(observed, container.name)
     if newest is None or newest.state != "exited" or newest.exit_code != 0:
         return False
-    return (container.restart_policy or pod_policy(pod)) == ON_FAILURE
+    on_failure = (container.restart_policy or pod_policy(pod)) == ON_FAILURE
+    return on_failure and not restarts_after_exit(pod, container, 0)
 
 
 def _ran_before(status: PodStatus) -> bool:

@@ -21,6 +21,7 @@ from .container_status import NOT_LOCATED, container_statuses, merge_probe_resul
 from .facts import Situation
 from .phase import FAILED, is_static, is_terminal, pod_phase
 from .pod_actions import initialized_in_sandbox
+from .restart_all import has_restart_all_rule
 from .restart_policy import (
     init_containers,
     is_sidecar,
@@ -135,7 +136,7 @@ def illegal_transition(pod: Pod, status: PodStatus, old: PodStatus) -> str | Non
 def _may_leave_terminated(pod: Pod, container: Container, exit_code: int) -> bool:
     if is_sidecar(container) and container in init_containers(pod):
         return True
-    if pod_policy(pod) == "Always":
+    if pod_policy(pod) == "Always" or has_restart_all_rule(pod):
         return True
     return restarts_after_exit(pod, container, exit_code)
 

@@ -8,8 +8,11 @@ reasons visible.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from minikubelet.errors import FailedMount, RuntimeServiceError
 from minikubelet.runtime.cri import ContainerStatus, PodRuntimeStatus
@@ -29,6 +32,11 @@ logger = logging.getLogger(__name__)
 
 Show = Callable[[Pod, PodRuntimeStatus], object]
 
+RESET_MESSAGE = "killing"
+# A container that fails at once may reset its pod again and again, and no back-off holds it up. The kubelet
+# hears of exits once a second, by its relist; without a relist the second must be made.
+BETWEEN_RESETS = 1.0
+
 
 class PodSync:
     """For one pod. `show` is called when something new should be seen before all is done."""
@@ -41,6 +49,7 @@ class PodSync:
         self._attempts = Attempts(pod.status)
         self._backoff = BackoffState(crashes=Backoff(cap=use.max_restart_delay))
         self._ended_at: dict[str, float] = {}  # container id → monotonic
+        self._no_reset_before = -math.inf  # monotonic
 
     async def observe(self) -> PodRuntimeStatus:
         """What exists; when each instance ended is noted on the monotonic clock, where nobody steps it."""
@@ -55,6 +64,9 @@ class PodSync:
     async def carry_out(self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions) -> list[StartFailed]:
         """What was decided on `observed`, in its order; the starts that failed."""
         self._forget_ends(observed)
+        if actions.to_reset:
+            await self._reset(pod, observed, actions.to_reset)
+            return []
         await self._kill(pod, observed, actions)
         sandbox = observed
         if actions.create_sandbox:
@@ -77,7 +89,7 @@ class PodSync:
         self._ended_at = {id: at for id, at in self._ended_at.items() if id in known}
 
     async def _kill(self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions) -> None:
-        try:
+        with self._kill_failures(pod):
             if actions.kill_pod:
                 if actions.create_sandbox and observed.sandboxes:
                     text = "Pod sandbox changed, it will be killed and re-created."
@@ -90,9 +102,29 @@ class PodSync:
                 address = pod_ip(observed, self._use)
                 ending = Kill(pod, kill.container, kill.container_id, grace, kill.message, address)
                 await kill_container(ending, self._use)
+
+    @contextmanager
+    def _kill_failures(self, pod: Pod) -> Iterator[None]:
+        try:
+            yield
         except RuntimeServiceError as error:
             self._use.recorder.event(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
             raise
+
+    async def _reset(self, pod: Pod, observed: PodRuntimeStatus, containers: Sequence[Container]) -> None:
+        """2.7: every instance of these goes, without preStop and without grace; only the logs stay."""
+        now = self._use.clock.monotonic()
+        await asyncio.sleep(max(0.0, self._no_reset_before - now))
+        for container in containers:
+            name = container.name or ""
+            instances = observed.instances(name)
+            for one in instances:
+                if one.state in ("running", "unknown"):
+                    with self._kill_failures(pod):
+                        await kill_container(Kill(pod, container, one.id, 0, RESET_MESSAGE), self._use)
+            await self._remove(instances, keep_log=True)
+            self.reasons.pop(name, None)
+        self._no_reset_before = self._use.clock.monotonic() + BETWEEN_RESETS
 
     async def _create_sandbox(
         self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions
@@ -100,7 +132,7 @@ class PodSync:
         """What exists with it. Its being there is shown before images are pulled (1.7)."""
         for container in init_containers(pod):
             # They run again from the first; what they did in the sandbox before no longer counts.
-            await self._remove(observed.instances(container.name or ""))
+            await self._remove(_dead(observed.instances(container.name or "")))
         try:
             await self._use.runtime.run_pod_sandbox(pod, actions.attempt)
         except FailedMount as error:
@@ -137,15 +169,17 @@ class PodSync:
             self.reasons[name] = failure.waiting
             return failure
         self.reasons.pop(name, None)
-        await self._remove(observed.instances(name)[1:])  # what stays is shown as lastState
+        await self._remove(_dead(observed.instances(name)[1:]))  # what stays is shown as lastState
         return None
 
-    async def _remove(self, instances: Sequence[ContainerStatus]) -> None:
+    async def _remove(self, instances: Sequence[ContainerStatus], *, keep_log: bool = False) -> None:
         """Dead instances that nobody looks at any more; what resists is removed with the pod."""
         for instance in instances:
-            if instance.state == "running":
-                continue
             try:
-                await self._use.runtime.remove_container(self._uid, instance.id)
+                await self._use.runtime.remove_container(self._uid, instance.id, keep_log=keep_log)
             except RuntimeServiceError as error:
                 logger.warning("cannot remove an old instance of container %s: %s", instance.name, error)
+
+
+def _dead(instances: Sequence[ContainerStatus]) -> list[ContainerStatus]:
+    return [one for one in instances if one.state != "running"]

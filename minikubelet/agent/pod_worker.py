@@ -189,6 +189,8 @@ class PodWorker:
     def _pause_after(
         self, observed: PodRuntimeStatus, actions: PodActions, failures: Sequence[StartFailed]
     ) -> float:
+        if actions.to_reset:
+            return AT_ONCE  # all instances are gone: start with the first init container
         if failures:
             pause = self._spread(min(self._retry_in(failure) for failure in failures))
             return min(pause, AFTER_NEW_SANDBOX) if actions.create_sandbox else pause

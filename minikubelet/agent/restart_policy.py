@@ -12,6 +12,7 @@ from minikubelet.runtime.cri import ContainerStatus, PodRuntimeStatus
 from minikubelet.v1 import Container, ContainerRestartRule, Pod
 
 ALWAYS, ON_FAILURE, NEVER = "Always", "OnFailure", "Never"
+RESTART, RESTART_ALL = "Restart", "RestartAllContainers"
 
 
 def is_sidecar(container: Container) -> bool:
@@ -42,9 +43,15 @@ def restarts_after_exit(pod: Pod, container: Container, exit_code: int) -> bool:
     """2.1 rows 4 and 5: the container's own rules, its own policy, else the pod's policy."""
     if container.restart_policy is None:
         return _restarts(pod_policy(pod), exit_code)
-    if any(_matches(rule, exit_code) for rule in container.restart_policy_rules or ()):
+    if matching_rule(container, exit_code) is not None:
         return True
     return _restarts(container.restart_policy, exit_code)
+
+
+def matching_rule(container: Container, exit_code: int) -> ContainerRestartRule | None:
+    """The first of the container's rules that speaks of this exit code; both actions mean a restart."""
+    rules = container.restart_policy_rules or ()
+    return next((rule for rule in rules if _matches(rule, exit_code)), None)
 
 
 def restarts_after_kill(pod: Pod, container: Container) -> bool:
@@ -97,7 +104,7 @@ def _restarts(policy: str, exit_code: int) -> bool:
 
 
 def _matches(rule: ContainerRestartRule, exit_code: int) -> bool:
-    if rule.action not in ("Restart", "RestartAllContainers") or rule.exit_codes is None:
+    if rule.action not in (RESTART, RESTART_ALL) or rule.exit_codes is None:
         return False
     listed = exit_code in (rule.exit_codes.values or ())
     return listed if rule.exit_codes.operator == "In" else not listed

@@ -37,6 +37,15 @@ class SandboxStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerUser:
+    """The numbers a process has."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerStatus:
     """One instance of a container. `state` is "created", "running", "exited" or "unknown"."""
 
@@ -55,6 +64,7 @@ class ContainerStatus:
     log_path: str = ""
     hash: str = ""  # container_hash() of the definition it was made from
     sandbox_id: str = ""
+    user: ContainerUser | None = None  # whom its first process runs as; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +91,12 @@ class PodLifecycleEvent:
 
 @dataclass(frozen=True, slots=True)
 class ExecResult:
-    """`output` is stdout followed by stderr, cut to the limit asked for."""
+    """`output` is stdout followed by stderr, cut to the limit asked for; `stderr` alone is cut to it, too."""
 
     exit_code: int
     output: bytes
     timed_out: bool = False
+    stderr: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +169,8 @@ class RuntimeService(Protocol):
         dead.
         """
 
-    async def remove_container(self, uid: str, container_id: str) -> None:
-        """Forget an exited instance: record, layers, log."""
+    async def remove_container(self, uid: str, container_id: str, *, keep_log: bool = False) -> None:
+        """Forget an exited instance: record, layers, and its log unless that is to stay with the pod."""
 
     async def exec_sync(
         self, uid: str, container_id: str, command: list[str], timeout: float | None, limit: int = 10240

@@ -44,6 +44,8 @@ from minikubelet.runtime.sandbox import (
     STOP_SIGNAL,
     TERMINATION_FILE,
     TERMINATION_POLICY,
+    USER,
+    user_label,
 )
 from minikubelet.runtime.users import container_user
 from minikubelet.shim.protocol import (
@@ -203,6 +205,7 @@ class Preparation:
                 TERMINATION_FILE: str(termination),
                 TERMINATION_POLICY: container.termination_message_policy or "File",
                 STOP_SIGNAL: image.config.stop_signal,
+                USER: user_label(program),
             },
         )
 

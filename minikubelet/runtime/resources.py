@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from minikubelet.v1 import Container, Pod
+from minikubelet.v1 import Container, Pod, PodSpec
 from minikubelet.v1.qos import pod_limits, pod_requests, qos_class
 from minikubelet.v1.quantity import Quantity
 
@@ -126,10 +126,14 @@ def oom_score_adj(pod: Pod, container: Container, memory_capacity: int) -> int:
     if qos == "BestEffort":
         return BEST_EFFORT_OOM_SCORE_ADJ
     score = _burstable_score(_memory_request(container), memory_capacity)
-    if container.restart_policy == "Always" and pod.spec:  # a sidecar outlives what it serves
+    if pod.spec and _is_sidecar(pod.spec, container):  # it outlives what it serves
         smallest = min((_memory_request(c) for c in pod.spec.containers or ()), default=0)
         score = min(score, _burstable_score(smallest, memory_capacity))
     return score
+
+
+def _is_sidecar(spec: PodSpec, container: Container) -> bool:
+    return container.restart_policy == "Always" and container in (spec.init_containers or ())
 
 
 def _burstable_score(request: int, capacity: int) -> int:

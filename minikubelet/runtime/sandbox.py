@@ -15,15 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from minikubelet.errors import ShimError
-from minikubelet.runtime.cri import ContainerStatus, SandboxStatus
+from minikubelet.runtime.cri import ContainerStatus, ContainerUser, SandboxStatus
 from minikubelet.runtime.shim_client import ShimClient
 from minikubelet.runtime.termination import termination_message
-from minikubelet.shim.protocol import STATE, ContainerRecord, SandboxRecord, load, plain
+from minikubelet.shim.protocol import STATE, ContainerRecord, ProcessSpec, SandboxRecord, load, plain
 
 # The labels of a container: what the agent must know again after a restart; the shim only carries them.
 IMAGE, IMAGE_ID, HASH = "image", "imageID", "hash"
 TERMINATION_FILE, TERMINATION_POLICY = "terminationMessageFile", "terminationMessagePolicy"
 STOP_SIGNAL = "stopSignal"
+USER = "user"  # uid:gid:group,group
 CGROUP = "cgroup"  # of a sandbox
 
 LOST_EXIT_CODE = 255
@@ -130,6 +131,7 @@ class Sandbox:
             log_path=record.log_path,
             hash=labels.get(HASH, ""),
             sandbox_id=self.record.spec.sandbox_id,
+            user=_user(labels.get(USER, "")),
         )
         if record.state != "stopped":
             return status
@@ -151,6 +153,19 @@ class Sandbox:
                 runtime_message=start_error(record),
             )
         return self.messages[record.id]
+
+
+def user_label(process: ProcessSpec) -> str:
+    groups = ",".join(str(group) for group in process.groups or ())
+    return f"{process.uid or 0}:{process.gid or 0}:{groups}"
+
+
+def _user(label: str) -> ContainerUser | None:
+    """None of a container that an agent without this label started."""
+    if not label:
+        return None
+    uid, gid, groups = label.split(":")
+    return ContainerUser(int(uid), int(gid), tuple(int(group) for group in groups.split(",") if group))
 
 
 def exit_reason(record: ContainerRecord) -> str:

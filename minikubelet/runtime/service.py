@@ -210,7 +210,7 @@ class Service:
         sandbox.remember(record)
         await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
 
-    async def remove_container(self, uid: str, container_id: str) -> None:
+    async def remove_container(self, uid: str, container_id: str, *, keep_log: bool = False) -> None:
         found = self._find(uid, container_id)
         if found is None:
             return
@@ -222,7 +222,8 @@ class Service:
             sandbox.write()
         await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
         await _remove_tree(self._paths.container(container_id))
-        log_files.remove(Path(container.log_path))
+        if not keep_log:
+            log_files.remove(Path(container.log_path))
         self._prepare.remove_container(container)
 
     # Commands in containers

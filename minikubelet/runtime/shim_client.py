@@ -258,8 +258,8 @@ class ShimClient:
 
     async def exec_sync(
         self, container_id: str, process: ProcessSpec, timeout: float | None = None, limit: int = 10240
-    ) -> tuple[int, bytes, bool]:
-        """(exit code, output, timed out). The process is killed when the connection is closed."""
+    ) -> tuple[int, bytes, bool, bytes]:
+        """(exit code, output, timed out, stderr). The process is killed when the connection is closed."""
         answer = await self.request(
             "exec_sync",
             container_id=container_id,
@@ -267,7 +267,8 @@ class ShimClient:
             timeout=timeout,
             limit=limit,
         )
-        return answer["exit_code"], answer["output"].encode("latin-1"), answer["timed_out"]
+        output, stderr = answer["output"].encode("latin-1"), answer.get("stderr", "").encode("latin-1")
+        return answer["exit_code"], output, answer["timed_out"], stderr
 
     async def reopen_log(self, container_id: str) -> None:
         await self.request("reopen_log", container_id=container_id)

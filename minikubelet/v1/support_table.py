@@ -49,6 +49,8 @@ C.env[*].valueFrom.secretKeyRef.optional
 C.envFrom[*].prefix C.envFrom[*].configMapRef.name C.envFrom[*].configMapRef.optional
 C.envFrom[*].secretRef.name C.envFrom[*].secretRef.optional
 C.volumeMounts[*].name C.volumeMounts[*].mountPath C.volumeMounts[*].readOnly
+C.restartPolicy C.restartPolicyRules[*].action
+C.restartPolicyRules[*].exitCodes.operator C.restartPolicyRules[*].exitCodes.values
 C.terminationMessagePath C.terminationMessagePolicy C.stdin C.stdinOnce C.tty
 C.securityContext.runAsUser C.securityContext.runAsGroup C.securityContext.runAsNonRoot
 C.securityContext.capabilities.add C.securityContext.capabilities.drop
@@ -203,15 +205,6 @@ RULES: tuple[Rule, ...] = (
         EVERYTHING,
         unless("NotRequired"),
     ),
-    Rule("spec.containers[*].restartPolicy", REFUSED, "the pod's restartPolicy rules", SEMANTICS),
-    Rule(
-        "spec.initContainers[*].restartPolicy",
-        REFUSED,
-        "only Always (a sidecar) is known",
-        SEMANTICS,
-        unless("Always"),
-    ),
-    Rule("C.restartPolicyRules", REFUSED, "exit codes do not choose the restart", SEMANTICS),
     Rule(
         "C.volumeMounts[*].recursiveReadOnly",
         REFUSED,
@@ -233,8 +226,10 @@ RULES: tuple[Rule, ...] = (
     Rule("C.livenessProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
     Rule("C.readinessProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
     Rule("C.startupProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
-    Rule("C.lifecycle.postStart.tcpSocket", REFUSED, "no kubelet runs it either", NEVER, IF_PRESENT),
-    Rule("C.lifecycle.preStop.tcpSocket", REFUSED, "no kubelet runs it either", NEVER, IF_PRESENT),
+    *(
+        Rule(f"C.lifecycle.{hook}.tcpSocket", WARNING, "the hook fails, as everywhere", NEVER, IF_PRESENT)
+        for hook in HOOKS
+    ),
     Rule("C.lifecycle.stopSignal", REFUSED, "containers are stopped with the image's signal", SEMANTICS),
     # Security of containers
     Rule("C.securityContext.privileged", REFUSED, "privileged containers are not made", EVERYTHING),

@@ -241,7 +241,7 @@ class Container:
         self, *argv: str, timeout: float | None = None, limit: int = 10240, **process: Any
     ) -> tuple[int, str, bool]:
         spec = ProcessSpec(argv=list(argv), **{"env": [PATH], **process})
-        code, output, late = self.pod.node.wait(self.pod.client.exec_sync(self.id, spec, timeout, limit))
+        code, output, late, _ = self.pod.node.wait(self.pod.client.exec_sync(self.id, spec, timeout, limit))
         return code, output.decode(), late
 
     def stream(self, *argv: str, **process: Any) -> ShimStream:

@@ -59,6 +59,15 @@ def test_a_plain_pod_has_nothing_to_say() -> None:
 IMPLEMENTED_TODAY: list[dict[str, Any]] = [
     {"hostNetwork": True, "container": {"ports": [{"containerPort": 80}]}},
     {"init": {"restartPolicy": "Always"}},
+    {"init": {"restartPolicy": "OnFailure"}},
+    {
+        "container": {
+            "restartPolicy": "Never",
+            "restartPolicyRules": [
+                {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+            ],
+        }
+    },
     {"volumes": [{"name": "a", "emptyDir": {"medium": "Memory"}}, {"name": "b", "hostPath": {"path": "/"}}]},
     {"container": {"securityContext": {"privileged": False, "procMount": "Default", "runAsUser": 0}}},
     {"container": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}},
@@ -87,6 +96,10 @@ def test_these_are_accepted_without_a_word(changes: dict[str, Any]) -> None:
         ),
         ({"schedulerName": "mine"}, "spec.schedulerName: ignored: the node binds its pods itself"),
         ({"serviceAccountName": "x"}, "spec.serviceAccountName: ignored: pods get no token"),
+        (
+            {"container": {"lifecycle": {"postStart": {"tcpSocket": {"port": 80}}}}},
+            "spec.containers[0].lifecycle.postStart.tcpSocket: ignored: the hook fails, as everywhere",
+        ),
         (
             {"container": {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}},
             "spec.containers[0].securityContext.seccompProfile.type: ignored: no system call is filtered",
@@ -128,8 +141,6 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             {"container": {"resources": {"limits": {"ephemeral-storage": "1Gi"}}}},
             "spec.containers[0].resources.limits",
         ),
-        ({"container": {"restartPolicy": "Never"}}, "spec.containers[0].restartPolicy"),
-        ({"init": {"restartPolicy": "OnFailure"}}, "spec.initContainers[0].restartPolicy"),
         ({"container": {"livenessProbe": {"grpc": {"port": 1}}}}, "spec.containers[0].livenessProbe.grpc"),
         ({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}, "spec.volumes[0].configMap"),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
