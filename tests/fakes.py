@@ -106,6 +106,7 @@ class FakeRuntimeService:
         self.journal: list[tuple[float, str]] = []
         self.pull_seconds = 0.0
         self.missing_images: dict[str, str] = {}  # image → why it cannot be pulled
+        self.image_errors: dict[str, tuple[str, str]] = {}  # image → (reason, message): what is wrong with it
         self.sandbox_errors: list[str] = []  # each fails one run_pod_sandbox
         self.stop_errors: list[str] = []  # each fails one stop_container
         self._scripts: dict[str, list[Script]] = {}
@@ -193,6 +194,8 @@ class FakeRuntimeService:
         self, pod: Pod, container: Container, about_to_pull: Callable[[], None] | None = None
     ) -> ImageRef:
         image = container.image or ""
+        if image in self.image_errors:
+            raise ImageError(*self.image_errors[image])
         if image not in self.missing_images:
             return ImageRef(image, f"sha256:{_hex(image)}", size=1234)
         if container.image_pull_policy == "Never":

@@ -17,6 +17,7 @@ shared API server; here the store is in the same process.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ SIMILAR_LIMIT = 10  # different messages
 SIMILAR_INTERVAL = timedelta(seconds=600)
 SPAM_BURST = 25
 SPAM_REFILL = 300.0  # seconds for one token
+CONTAINER_ID = re.compile(r"(?<![0-9A-Za-z:])[0-9a-f]{64}(?![0-9A-Za-z])")
 
 V = TypeVar("V")
 
@@ -160,7 +162,9 @@ class EventRecorder:
         self._last_stamp = 0
 
     def event(self, pod: Pod, type: str, reason: str, message: str, field_path: str = "") -> None:
-        """Of the kubelet, about a pod or one of its containers."""
+        """Of the kubelet, about a pod or one of its containers. A container's id in the message becomes its
+        name: ids differ with every restart, and the same again could not be counted (12.1).
+        """
         meta = pod.metadata or ObjectMeta()
         about = ObjectReference(
             kind="Pod",
@@ -171,7 +175,7 @@ class EventRecorder:
             resource_version=meta.resource_version,
             field_path=field_path or None,
         )
-        self.event_about(about, type, reason, message)
+        self.event_about(about, type, reason, _without_ids(message, field_path))
 
     def event_about(
         self, about: ObjectReference, type: str, reason: str, message: str, component: str = COMPONENT
@@ -202,6 +206,12 @@ class EventRecorder:
         """Nanoseconds since the epoch, never twice the same: they make the name unique."""
         self._last_stamp = max(round(now.timestamp() * 1_000_000) * 1000, self._last_stamp + 1)
         return self._last_stamp
+
+
+def _without_ids(message: str, field_path: str) -> str:
+    """`field_path` names the container, as in `spec.containers{web}`; digests of images are no such ids."""
+    name = field_path.partition("{")[2].removesuffix("}")
+    return CONTAINER_ID.sub(lambda _: name, message) if name else message
 
 
 def _event(key: EventKey, about: ObjectReference, correlated: Correlated, now: datetime) -> Event:

@@ -410,14 +410,15 @@ def test_the_termination_message_is_in_the_record(play):
 
 def test_exec_sync_returns_exit_code_and_output(play):
     async def story(stage):
-        answer = Script(on_term=None, exec=lambda command: ExecResult(4, b"out"))
+        answer = Script(on_term=None, exec=lambda command: ExecResult(4, b"outerr", stderr=b"err"))
         await stage.runtime.run_pod_sandbox(stage.pod, 0)
         container_id = await stage.start(Program(STAYS.shell, answer))
-        command = ["sh", "-c", "printf out; exit 4"]
+        command = ["sh", "-c", "printf err >&2; printf out; exit 4"]
         result = await stage.runtime.exec_sync(stage.uid, container_id, command, 10 * FACTOR)
-        assert (result.exit_code, result.output, result.timed_out) == (4, b"out", False)
+        assert (result.exit_code, result.output, result.timed_out) == (4, b"outerr", False)
+        assert result.stderr == b"err"
         result = await stage.runtime.exec_sync(stage.uid, container_id, command, 10 * FACTOR, limit=2)
-        assert result.output == b"ou"
+        assert (result.output, result.stderr) == (b"ou", b"er")
 
     play(story)
 

@@ -213,3 +213,28 @@ def test_what_was_forgotten_begins_a_new_object():
     assert [record("a", "1"), record("a", "2"), record("b", "3"), record("c", "4"), record("a", "5")] == [
         1, 2, 1, 1, 1,
     ]  # fmt: skip
+
+
+ID = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        pytest.param(f'cannot exec in "{ID}": gone', 'cannot exec in "main": gone', id="quoted"),
+        pytest.param(f"minikubelet://{ID}", "minikubelet://main", id="with a scheme"),
+        pytest.param(f"{ID} {ID}", "main main", id="twice"),
+        pytest.param(f"image sha256:{ID}", f"image sha256:{ID}", id="a digest is no container"),
+        pytest.param(f"{ID}0", f"{ID}0", id="longer than an id"),
+    ],
+)
+def test_container_ids_in_messages_become_the_containers_name_12_1(recorder, store, said, stored):
+    recorder.event(make_pod(), "Warning", "Failed", said, "spec.containers{main}")
+    assert store.lines() == [(1, stored)]
+
+
+def test_what_differs_only_in_the_container_id_is_the_same_event(recorder, store):
+    for number in range(3):
+        text = f"failed to start {number:064x}"
+        recorder.event(make_pod(), "Warning", "Failed", text, "spec.initContainers{main}")
+    assert store.lines() == [(3, "failed to start main")]

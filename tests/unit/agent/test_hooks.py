@@ -75,6 +75,14 @@ async def test_a_command_that_fails_is_quoted_with_its_output():
 
 
 @in_virtual_time
+async def test_what_a_failed_command_said_on_stderr_is_named_first_and_then_all_it_said():
+    node = Node(ExecResult(7, b"out\nerr\n", stderr=b"err\n"))
+    assert await node.fails(exec=ExecAction(command=["x"])) == (
+        f"Exec lifecycle hook ([x]) {WHO} command 'x' exited with 7: err\n, " r'message: "out\nerr\n"'
+    )
+
+
+@in_virtual_time
 async def test_a_command_that_cannot_start_fails_with_the_runtime_s_words():
     node = Node(RunContainerError("not found"))
     assert await node.fails(exec=ExecAction(command=["x"])) == (
