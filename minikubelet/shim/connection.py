@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,14 +40,16 @@ class Session(Protocol):
 class Connection:
     """One accepted socket."""
 
-    def __init__(self, loop: Loop, fd: int, serve: Callable[[Connection, Request], None]) -> None:
+    def __init__(
+        self, loop: Loop, accepted: socket.socket, serve: Callable[[Connection, Request], None]
+    ) -> None:
         self._serve = serve
         self._input = bytearray()
         self._session: Session | None = None
         self._when_closed: list[Callback] = []
-        os.set_blocking(fd, False)
-        self._writer = Writer(loop, os.dup(fd), self._drained, self.close)
-        self._reader = Reader(loop, fd, self._received, self.close)
+        accepted.setblocking(False)
+        self._writer = Writer(loop, os.dup(accepted.fileno()), self._drained, self.close)
+        self._reader = Reader(loop, accepted.detach(), self._received, self.close)
 
     @property
     def open(self) -> bool:

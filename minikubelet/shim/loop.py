@@ -14,10 +14,10 @@ import heapq
 import os
 import select
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 
@@ -29,7 +29,7 @@ PEER_GONE = select.EPOLLRDHUP
 Callback = Callable[[], None]
 Exited = Callable[[int], None]  # given the exit code, 128 + signal when killed by one
 
-_TROUBLE_LIMIT = 200  # tracebacks written in the life of one shim
+_LOG_LIMIT = 1 << 20
 
 
 class Timer:
@@ -54,7 +54,6 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._children: dict[int, Exited] = {}
-        self._troubles = 0
         self.running = True
 
     def watch(self, fd: int, events: int, callback: Callback) -> None:
@@ -141,7 +140,11 @@ class Loop:
         try:
             callback()
         except Exception:
-            self._troubles += 1
-            if self._troubles <= _TROUBLE_LIMIT:
-                traceback.print_exc(file=sys.stderr)
-                sys.stderr.flush()
+            complain(traceback.format_exc())
+
+
+def complain(text: str) -> None:
+    """To the log file that is the shim's standard error. It has a limit; a full disk is no reason to die."""
+    with suppress(OSError):
+        if os.fstat(2).st_size < _LOG_LIMIT:
+            os.write(2, text.encode(errors="replace") + b"\n")

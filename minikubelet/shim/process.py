@@ -232,11 +232,16 @@ class Streams:
         try:
             fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))  # unlock, as unlockpt(3)
             slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            try:
+                writer = os.dup(master)
+            except OSError:
+                os.close(slave)
+                raise
         except OSError:
             os.close(master)
             raise
         os.set_blocking(master, False)
-        return cls(os.dup(master), master, -1, master, (slave, slave, slave))  # one to write, one to read
+        return cls(writer, master, -1, master, (slave, slave, slave))
 
     def close_child_ends(self, null: int) -> None:
         """In the parent, once the child has its copies."""

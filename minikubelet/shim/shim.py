@@ -17,14 +17,14 @@ import os
 import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from minikubelet.linux import interfaces, processes, syscalls
 from minikubelet.shim import protocol, sandbox
 from minikubelet.shim.connection import Connection, Refused, Request
-from minikubelet.shim.loop import READ, Loop
+from minikubelet.shim.loop import READ, Loop, complain
 from minikubelet.shim.monitor import Monitor
 from minikubelet.shim.protocol import (
     ContainerRecord,
@@ -52,9 +52,7 @@ def main(spec: SandboxSpec, answer: int) -> None:
     """
     become_daemon(spec, answer)
     lock(spec.directory)
-    listener = socket.socket(
-        socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-    )  # the node's, not the pod's
+    listener = socket.socket(socket.AF_UNIX)  # made here it is the node's; in the pod nobody can list it
     shim = Shim(sandbox.enter(spec), listener)
     shim.save()
     shim.listen()
@@ -110,13 +108,16 @@ class Shim:
 
     # State
 
+    def _state(self) -> dict[str, Any]:
+        self._record.containers = [monitor.record for monitor in self._monitors.values()]
+        return protocol.plain(self._record)
+
     def save(self) -> None:
         """Replace state.json in one step. Readers see the old one or the new one."""
-        self._record.containers = [monitor.record for monitor in self._monitors.values()]
         path = f"{self._record.spec.directory}/{protocol.STATE}"
         new = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            write_all(new, protocol.encode(protocol.plain(self._record)))
+            write_all(new, protocol.encode(self._state()))
         finally:
             os.close(new)
         os.replace(f"{path}.new", path)
@@ -126,7 +127,7 @@ class Shim:
         try:
             self.save()
         except OSError as error:
-            print(f"cannot write the state: {error}", file=sys.stderr, flush=True)
+            complain(f"cannot write the state: {error}")
             self.loop.call_later(_RETRY, self.changed)
 
     def container_died(self, monitor: Monitor) -> None:
@@ -136,23 +137,24 @@ class Shim:
 
     def _init_died(self, code: int) -> None:
         """The kernel has killed everything in the pod's pid namespace; no container can be started again."""
-        print(f"process 1 of the pod died ({code}); the sandbox is lost", file=sys.stderr, flush=True)
+        complain(f"process 1 of the pod died ({code}); the sandbox is lost")
         self.loop.running = False
 
     # Clients
 
     def listen(self) -> None:
         """A path in a socket address has at most 107 bytes; through a descriptor it is always short."""
-        with_directory = os.open(self._record.spec.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = os.open(self._record.spec.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            path = f"/proc/self/fd/{with_directory}/{protocol.SOCKET}"
+            path = f"/proc/self/fd/{directory}/{protocol.SOCKET}"
             if os.path.lexists(path):
                 os.unlink(path)  # of a shim that was killed: this one holds the lock
             os.umask(0o177)
             self._listener.bind(path)
             os.umask(0)
         finally:
-            os.close(with_directory)
+            os.close(directory)
+        self._listener.setblocking(False)
         self._listener.listen(128)
         self._watch_listener()
 
@@ -169,10 +171,9 @@ class Shim:
             self.loop.call_later(_RETRY, self._watch_listener)
             return
         _, uid, _ = struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid == 0:
-            Connection(self.loop, client.detach(), self._serve)
-        else:
-            client.close()
+        with client:
+            if uid == 0:
+                Connection(self.loop, client, self._serve)
 
     def _serve(self, client: Connection, request: Request) -> None:
         operation = OPERATIONS.get(str(request.get("op")))
@@ -206,10 +207,10 @@ class Shim:
     def subscribe(self, client: Connection, request: Request) -> None:
         self._subscribers.add(client)
         client.when_closed(lambda: self._subscribers.discard(client))
-        client.answer(request, {"state": protocol.plain(self._record)})
+        client.answer(request, {"state": self._state()})
 
     def state(self, client: Connection, request: Request) -> None:
-        client.answer(request, protocol.plain(self._record))
+        client.answer(request, self._state())
 
     def configure_network(self, client: Connection, request: Request) -> None:
         network = protocol.load(NetworkSpec, request["spec"])

@@ -41,7 +41,13 @@ class Newborn:
 def main(agent: int) -> NoReturn:
     """Prepare once, then fork on request."""
     os.umask(0)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
+    kept = {
+        signal.SIGKILL,
+        signal.SIGSTOP,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    }  # Python ignores the last two: good
+    for number in signal.valid_signals() - kept:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     processes.set_name("mk-zygote")
