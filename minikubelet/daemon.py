@@ -45,8 +45,6 @@ def run(options: AgentOptions) -> int:
     os.umask(0o077)
     paths = Paths.under(options.root)
     configuration = read_configuration(options.config)
-    if options.manifests is not None:
-        raise NodeNotFit("cannot watch --manifests: static pods are not offered yet; use minikubelet apply")
     lacking = [check for check in doctor.checks(paths.lib) if check.required and not check.ok]
     if lacking:
         raise NodeNotFit("; ".join(f"{check.name}: {check.detail}; {check.remedy}" for check in lacking))
@@ -92,7 +90,9 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         preparation = Preparation(paths, images, network, finder(store), configuration, cgroups, view)
         service = Service(paths, cgroups, zygote, preparation)
         stack.push_async_callback(service.close)
-        node = Node(facts, options.pod_cidr, store, service, cgroups, images, configuration)
+        node = Node(
+            facts, options.pod_cidr, store, service, cgroups, images, configuration, options.manifests
+        )
         preparation.warn = node.warn
         if not configuration.cluster_dns:
             logger.info("no clusterDNS is configured: pods get the node's own resolv.conf")

@@ -5,6 +5,7 @@ when something changed below. Read `start` as the inventory. The node decides no
 `scheduler`'s, everything else the worker's.
 
     store ──watch pods──▶ bind (if nobody has) ──▶ worker.update(pod)
+    files ──static pods──▶ worker.update(pod), and a mirror in the store
     runtime ──events──▶ worker.wake(event)
     worker ──publish(status)──▶ store          worker ──finished(pod)──▶ object removed, worker forgotten
 """
@@ -16,7 +17,8 @@ import logging
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
+from pathlib import Path
 from typing import Any
 
 from minikubelet.agent.clock import Clock
@@ -24,13 +26,25 @@ from minikubelet.agent.conditions import OWNED
 from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.logs import ContainerLogs, LogOptions
+from minikubelet.agent.mirror_pods import is_mirror, runtime_uid
+from minikubelet.agent.names import uid_of
 from minikubelet.agent.node_images import NodeImages
 from minikubelet.agent.node_status import MachineFacts, node_object, node_status
+from minikubelet.agent.phase import API, STATIC_POD_ANNOTATION, is_static
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
+from minikubelet.agent.reboot import after_reboot
 from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, wants_binding
-from minikubelet.errors import AlreadyExists, BadRequest, Conflict, FieldError, NotFound
+from minikubelet.agent.static_pods import StaticPods
+from minikubelet.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    FieldError,
+    NotFound,
+    RuntimeServiceError,
+)
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import ExecSession
@@ -45,6 +59,7 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS, LEASE_RENEWAL = 40, 10.0
 STATUS_REPORT = 300.0
 LOG_ROTATION = 10.0
+ORPHAN_GRACE = 2  # a grace of 1 s, and at least 2 between the stop signal and KILL (4.2, 4.3)
 
 
 class Node(NodeImages):
@@ -59,6 +74,7 @@ class Node(NodeImages):
         cgroups: Cgroups,
         images: ImageStore,
         configuration: KubeletConfiguration,
+        manifests: Path | None = None,
     ) -> None:
         super().__init__(images, service)
         self.store = store
@@ -87,15 +103,25 @@ class Node(NodeImages):
             node=NodeFacts(facts.name, (facts.address,)),
             max_restart_delay=configuration.max_restart_period,
         )
+        self._static = StaticPods(
+            manifests, facts.name, store, self._recorder, self._clock, self, self.refuse
+        )
 
     # Life
 
     async def start(self) -> None:
-        """1. objects of the node  2. cgroups  3. what already runs  4. the tasks that keep it going."""
+        """1. objects of the node  2. cgroups  3. what already runs, and what of it is wanted
+        4. the tasks that keep it going
+        """
+        self._note_reboot()
         self._register()
         self._refresh_qos()
         await self._service.start()
-        await self._remove_orphans()
+        running = set(await self._service.list_pods())
+        wanted = await self._static.first_look() | {uid_of(pod) for pod in self._api_pods()}
+        self._static.begin(running)
+        self._spawn(self._end_orphans(running - wanted), "end_orphans")
+        self._spawn(self._static.follow(), "follow_manifests")
         for story in (self._feed_workers, self._wake_workers, self._heartbeat, self._rotate_logs):
             self._spawn(story(), story.__name__.strip("_"))
 
@@ -126,13 +152,16 @@ class Node(NodeImages):
 
     def _pod_changed(self, kind: str, pod: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]
-        if kind == "DELETED":
+        if is_mirror(pod):
+            self._static.api_changed(kind, pod)
+        elif kind == "DELETED":
             if uid in self._workers:
-                self._workers[uid].remove(from_dict(Pod, pod))
+                self._workers[uid].remove(_from_api(pod))
+            self._static.api_changed(kind, pod)
         elif wants_binding(pod):
             self._bind(pod)
         elif pod["spec"].get("nodeName") == self.node_name:
-            self._update_worker(uid, from_dict(Pod, pod))
+            self._update_worker(uid, _from_api(pod))
 
     def _bind(self, pod: dict[str, Any]) -> None:
         try:
@@ -151,6 +180,20 @@ class Node(NodeImages):
         else:
             worker.update(pod)
 
+    # What static pods need (`static_pods.Workers`)
+
+    def begin_pod(self, pod: Pod) -> None:
+        self._update_worker(uid_of(pod), pod)
+
+    def change_pod(self, pod: Pod) -> None:
+        self._update_worker(uid_of(pod), pod)
+
+    def end_pod(self, pod: Pod) -> None:
+        self._workers[uid_of(pod)].remove(pod)
+
+    def status_of(self, uid: str) -> PodStatus | None:
+        return self._workers[uid].status if uid in self._workers else None
+
     def _probe_changed(self, uid: str) -> None:
         if uid in self._workers:
             self._workers[uid].probe_changed()
@@ -163,7 +206,7 @@ class Node(NodeImages):
         assert metadata is not None
 
         def change(obj: dict[str, Any]) -> None:
-            if obj["metadata"]["uid"] == metadata.uid:
+            if runtime_uid(obj) == metadata.uid:
                 obj["status"] = _keeping_foreign_conditions(to_dict(status), obj.get("status", {}))
 
         try:
@@ -179,6 +222,8 @@ class Node(NodeImages):
         self._workers.pop(uid, None)
         self._pods.pop(uid, None)
         self._refresh_qos()
+        if is_static(pod):
+            self._static.finished(pod)
         if metadata.deletion_timestamp is None:
             return
         try:
@@ -222,16 +267,16 @@ class Node(NodeImages):
     def logs(
         self, pod: dict[str, Any], container: str, container_id: str, options: LogOptions
     ) -> AsyncIterator[bytes]:
-        return self._logs.read(pod["metadata"]["uid"], container_id, options)
+        return self._logs.read(runtime_uid(pod), container_id, options)
 
     def _running(self, namespace: str, name: str, container: str) -> tuple[str, str]:
         """(pod uid, container id) of a container that runs now."""
-        pod = from_dict(Pod, self.store.get("pods", namespace, name))
-        assert pod.metadata is not None
-        status = next((s for s in _container_statuses(pod) if s.name == container), None)
+        pod = self.store.get("pods", namespace, name)
+        statuses = _container_statuses(from_dict(Pod, pod))
+        status = next((s for s in statuses if s.name == container), None)
         if status is None or status.state is None or status.state.running is None:
             raise BadRequest(f'container not found ("{container}")')
-        return pod.metadata.uid or "", (status.container_id or "").partition("://")[2]
+        return runtime_uid(pod), (status.container_id or "").partition("://")[2]
 
     # Tasks
 
@@ -304,12 +349,43 @@ class Node(NodeImages):
         memory, milli_cpu = self._facts.memory, self._facts.cpus * 1000
         self._cgroups.start(qos_cgroups(self._pods.values(), milli_cpu=milli_cpu, memory=memory))
 
-    async def _remove_orphans(self) -> None:
-        """Pods that run and that nobody wants any more: killed with a grace of 1 s (4.3)."""
-        wanted = {pod["metadata"]["uid"] for pod in self.store.list("pods")[0]}
-        for uid in await self._service.list_pods():
-            if uid not in wanted:
-                await self._service.remove_pod(uid)
+    def _note_reboot(self) -> None:
+        """Nothing runs any more of what ran before: write that down before anybody looks (14.1)."""
+        try:
+            before = self.store.get("nodes", "", self.node_name)["status"]["nodeInfo"]["bootID"]
+        except NotFound:
+            return
+        if before == self._facts.boot_id:
+            return
+        text = f"Node {self.node_name} has been rebooted, boot id: {self._facts.boot_id}"
+        about = ObjectReference(kind="Node", name=self.node_name, uid=self.node_name)
+        self._recorder.event_about(about, "Warning", "Rebooted", text)
+        for pod in self.store.list("pods")[0]:
+            if pod["spec"].get("nodeName") == self.node_name and "status" in pod:
+                self.store.update("pods", pod | {"status": after_reboot(pod["status"], self._clock.now())})
+
+    def _api_pods(self) -> list[Pod]:
+        """Those that are no mirrors."""
+        return [_from_api(pod) for pod in self.store.list("pods")[0] if not is_mirror(pod)]
+
+    async def _end_orphans(self, uids: Collection[str]) -> None:
+        """Pods that run and that no source wants any more (4.3)."""
+        await asyncio.gather(*(self._end_orphan(uid) for uid in uids))
+        self._static.open()
+
+    async def _end_orphan(self, uid: str) -> None:
+        """Nobody remembers its manifest: no hooks, no order, no Events."""
+        try:
+            observed = await self._service.pod_status(uid)
+            kills = [
+                self._service.stop_container(uid, container.id, ORPHAN_GRACE)
+                for container in observed.containers
+                if container.state == "running"
+            ]
+            await asyncio.gather(*kills)
+            await self._service.remove_pod(uid)
+        except RuntimeServiceError as error:
+            logger.warning("cannot end pod %s, which nobody wants any more: %s", uid, error)
 
     def _store_event(self, event: Event) -> None:
         """New, or a known one that happened again."""
@@ -318,6 +394,14 @@ class Node(NodeImages):
             self.store.update("events", obj)
         except NotFound:
             self.store.create("events", obj)
+
+
+def _from_api(pod: dict[str, Any]) -> Pod:
+    """Whatever its annotations pretend: what comes from the API is no static pod."""
+    read = from_dict(Pod, pod)
+    if is_static(read) and read.metadata is not None:
+        read.metadata.annotations = (read.metadata.annotations or {}) | {STATIC_POD_ANNOTATION: API}
+    return read
 
 
 def _container_statuses(pod: Pod) -> list[ContainerStatus]:

@@ -22,6 +22,7 @@ from .restart_policy import init_containers, is_sidecar, regular_containers, res
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 TERMINAL = (SUCCEEDED, FAILED)
 STATIC_POD_ANNOTATION = "kubernetes.io/config.source"
+API = "api"  # the source of every other pod
 
 
 @dataclass(slots=True)
@@ -46,8 +47,8 @@ def is_terminal(phase: str | None) -> bool:
 def is_static(pod: Pod) -> bool:
     """From a file on the node; marked by the annotation that the agent sets."""
     assert pod.metadata is not None
-    source = (pod.metadata.annotations or {}).get(STATIC_POD_ANNOTATION, "api")
-    return source != "api"
+    source = (pod.metadata.annotations or {}).get(STATIC_POD_ANNOTATION, API)
+    return source != API
 
 
 def pod_phase(

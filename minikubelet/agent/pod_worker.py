@@ -29,7 +29,7 @@ from minikubelet.v1 import Pod, PodStatus, to_dict
 from .container_start import StartFailed
 from .facts import PhaseOverride, Situation
 from .names import log_name, uid_of
-from .phase import is_terminal
+from .phase import is_static, is_terminal
 from .pod_actions import PodActions, pod_actions
 from .pod_status import final_status, generate_status, illegal_transition, published_status
 from .pod_sync import PodSync
@@ -92,7 +92,9 @@ class PodWorker:
             self._awake.set()
 
     def remove(self, pod: Pod) -> None:
-        """The API object is gone (force delete, or an orphan): end everything within a second or three."""
+        """The API object is gone (force delete): end everything within a second or three. Or the file of a
+        static pod is gone: end it as if it had been deleted.
+        """
         self._pod = pod
         self._removed = True
         self._awake.set()
@@ -228,7 +230,8 @@ class PodWorker:
         return AT_ONCE
 
     async def _stop_everything(self, pod: Pod, observed: PodRuntimeStatus) -> None:
-        self._least_grace = pod_grace(pod, 1 if self._removed else self._least_grace)
+        forced = self._removed and not is_static(pod)
+        self._least_grace = pod_grace(pod, 1 if forced else self._least_grace)
         try:
             await kill_containers(pod, observed, self._least_grace, self._use)
             await self._use.runtime.stop_pod_sandbox(self._uid)

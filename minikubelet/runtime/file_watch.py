@@ -18,12 +18,14 @@ from minikubelet.linux import syscalls
 
 _MASK = (
     syscalls.IN_MODIFY
+    | syscalls.IN_ATTRIB
     | syscalls.IN_CLOSE_WRITE
     | syscalls.IN_CREATE
     | syscalls.IN_DELETE
     | syscalls.IN_MOVED_FROM
     | syscalls.IN_MOVED_TO
     | syscalls.IN_DELETE_SELF
+    | syscalls.IN_MOVE_SELF
     | syscalls.IN_ONLYDIR
 )
 _EVENT = struct.Struct("iIII")  # wd, mask, cookie, length of the name that follows

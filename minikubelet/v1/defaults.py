@@ -31,6 +31,7 @@ from minikubelet.v1.status import PodStatus
 from minikubelet.v1.volume import EmptyDirVolumeSource, ProjectedVolumeSource, Volume
 
 DEFAULT_MODE = 0o644
+MIRROR = "kubernetes.io/config.mirror"  # shows a static pod, which has no account
 TOLERATION_SECONDS = 300
 PRESSURE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
@@ -56,8 +57,9 @@ def admit_pod(pod: Pod) -> None:
     """Service account, priority, tolerations, and the status a new pod starts with."""
     assert pod.spec is not None
     spec = pod.spec
-    spec.service_account_name = spec.service_account_name or spec.service_account or "default"
-    spec.service_account = spec.service_account_name
+    if MIRROR not in ((pod.metadata and pod.metadata.annotations) or {}):
+        spec.service_account_name = spec.service_account_name or spec.service_account or "default"
+        spec.service_account = spec.service_account_name
     spec.priority = spec.priority or 0
     spec.preemption_policy = spec.preemption_policy or "PreemptLowerPriority"
     spec.tolerations = [*(spec.tolerations or []), *_missing_tolerations(spec)]

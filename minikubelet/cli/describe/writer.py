@@ -98,7 +98,9 @@ def events_of(client: Client, item: dict[str, Any]) -> list[dict[str, Any]]:
     wanted = {"involvedObject.name": metadata["name"]}
     if namespace:
         wanted["involvedObject.namespace"] = namespace
-        wanted["involvedObject.uid"] = metadata.get("uid", "")
+        # Events about a static pod carry its own uid, which its mirror knows.
+        mirrored = (metadata.get("annotations") or {}).get("kubernetes.io/config.mirror")
+        wanted["involvedObject.uid"] = mirrored or metadata.get("uid", "")
     else:
         wanted["involvedObject.kind"] = item["kind"]
     selector = ",".join(f"{key}={value}" for key, value in wanted.items())
