@@ -27,7 +27,6 @@ from minikubelet.v1 import ContainerStatus, PodStatus, Probe
 from .facts import ProbeOutcome
 
 FINAL_PHASES = ("Succeeded", "Failed")
-ADOPTION_MARGIN = 10.0  # seconds a container must be older than the agent to keep its former readiness
 
 
 class ProbeKind(StrEnum):
@@ -176,12 +175,14 @@ class ProbeState:
             self.run = 0
 
     def _meet(self, view: ContainerView) -> None:
-        """A new instance (row 4). One that ran well before the agent did keeps what its status says."""
+        """A new instance (row 4). One that ran before the agent did keeps what its status says: the kubelet
+        wants it to be ten seconds older, and so shows a Ready pod as NotReady for a while (14.1).
+        """
         self.container_id = view.container_id
         self.on_hold = False
         self._seen = None
-        age = (self.agent_started - view.started_at).total_seconds() if view.started_at else 0.0
-        self.result = None if age > ADOPTION_MARGIN else INITIAL[self.kind]
+        adopted = view.started_at is not None and view.started_at < self.agent_started
+        self.result = None if adopted else INITIAL[self.kind]
 
     def _age(self, started_at: datetime, now: datetime, monotonic: float) -> float:
         """Seconds since `started_at`; the wall clock is read once, so that stepping it delays nothing."""

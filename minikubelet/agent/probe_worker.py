@@ -23,6 +23,7 @@ from .facts import ProbeOutcome
 from .ports import Random, Recorder
 from .probe_state import ContainerView, Decision, ProbeKind, ProbeState, StatusView
 from .probes import exec as exec_probe
+from .probes import grpc as grpc_probe
 from .probes import http as http_probe
 from .probes import tcp as tcp_probe
 from .probes.outcome import Outcome, error
@@ -219,6 +220,8 @@ class ProbeWorker:
             return await http_probe.probe(probe.http_get, container, view.pod_ip, timeout)
         if probe.tcp_socket is not None:
             return await tcp_probe.probe(probe.tcp_socket, container, view.pod_ip, timeout)
+        if probe.grpc is not None:
+            return await grpc_probe.probe(probe.grpc, view.pod_ip, timeout)
         return error(f"missing probe handler for {_full_name(self.target.pod)}:{container.name}")
 
     def _report(self, outcome: Outcome) -> None:

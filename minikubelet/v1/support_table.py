@@ -60,7 +60,8 @@ WORKING_HTTP = """
 httpGet.path httpGet.port httpGet.host httpGet.scheme httpGet.httpHeaders[*].name httpGet.httpHeaders[*].value
 """
 WORKING_PROBE = f"""
-exec.command {WORKING_HTTP} tcpSocket.port tcpSocket.host initialDelaySeconds timeoutSeconds periodSeconds
+exec.command {WORKING_HTTP} tcpSocket.port tcpSocket.host grpc.port grpc.service
+initialDelaySeconds timeoutSeconds periodSeconds
 successThreshold failureThreshold terminationGracePeriodSeconds
 """
 WORKING_HOOK = f"exec.command {WORKING_HTTP} sleep.seconds"
@@ -223,9 +224,6 @@ RULES: tuple[Rule, ...] = (
     Rule("C.volumeMounts[*].subPathExpr", REFUSED, "volumes are mounted whole", EVERYTHING),
     Rule("C.volumeMounts[*].mountPropagation", REFUSED, "mounts are private", EVERYTHING, unless("None")),
     Rule("C.volumeDevices", REFUSED, "block devices are not handed in", NEVER),
-    Rule("C.livenessProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
-    Rule("C.readinessProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
-    Rule("C.startupProbe.grpc", REFUSED, "gRPC probes are not made", SEMANTICS, IF_PRESENT),
     *(
         Rule(f"C.lifecycle.{hook}.tcpSocket", WARNING, "the hook fails, as everywhere", NEVER, IF_PRESENT)
         for hook in HOOKS

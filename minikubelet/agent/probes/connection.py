@@ -3,9 +3,11 @@
 A bare non-blocking socket on the event loop: half the processor time of asyncio's streams, no buffer that a
 peer could fill (what was not asked for stays in the kernel), and the error of every call at hand.
 
-`close` sends FIN as any client does; `abort` sends RST (SO_LINGER 0) so that nothing is left of a connection
-given up half-way, not even TIME_WAIT. The kubelet sets SO_LINGER to one second for that purpose; here this
-would block the whole agent in close(2) whenever the peer does not acknowledge.
+Nothing is left of a connection, not even TIME_WAIT: thousands a minute would use up the ports and the
+connection tracking of the node. `close` sends FIN, so that the server reads an orderly end, and then RST
+(SO_LINGER 0), which frees both ends at once; `abort` sends RST alone, for a connection given up half-way. The
+kubelet sets SO_LINGER to one second for that purpose; here this would block the whole agent in close(2)
+whenever the peer does not acknowledge.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import socket
 import ssl
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
 
@@ -91,6 +94,8 @@ async def _connect(address: str, port: int) -> Connection:
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, _FLAGS)
     except OSError as error:
         raise TransportError(f"{target}: socket: {os_error(error)}") from None
+    # As Go does: or a request of two small writes waits for the peer's delayed acknowledgement.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except OSError as error:
@@ -108,7 +113,7 @@ class Connection:
     def __init__(self, sock: socket.socket, peer: str) -> None:
         self.buffer = bytearray()
         self._sock = sock
-        self._peer = peer  # once the connection is reset the socket does not know it any more
+        self.peer = peer  # once the connection is reset the socket does not know it any more
         self._loop = asyncio.get_running_loop()
         self._fills = 0
         self._tls: ssl.SSLObject | None = None
@@ -152,7 +157,10 @@ class Connection:
         return bool(data)
 
     def close(self) -> None:
-        self._sock.close()
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+        with suppress(OSError):  # the peer was first: nobody is left to take leave of
+            self._sock.shutdown(socket.SHUT_WR)
+        self._sock.close()  # at once: a FIN that came in between would leave TIME_WAIT after all
 
     def abort(self) -> None:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
@@ -192,7 +200,7 @@ class Connection:
     def _ends(self) -> str:
         """`127.0.0.1:40000->127.0.0.1:80`."""
         host, port, *_ = self._sock.getsockname()
-        return f"{join_host_port(host, port)}->{self._peer}"
+        return f"{join_host_port(host, port)}->{self.peer}"
 
 
 def _tls_error(error: ssl.SSLError, greeting: bytes = b"") -> TransportError:

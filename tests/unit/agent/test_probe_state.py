@@ -94,8 +94,9 @@ def test_one_check_in_order(state, view, decision, result):
     assert state.result == result
 
 
-def test_an_instance_much_older_than_the_agent_keeps_what_its_status_says():
-    for age, result in ((10, "failure"), (11, None)):
+def test_3_3_row_4_an_instance_older_than_the_agent_keeps_what_its_status_says():
+    """The kubelet asks for ten seconds more; here no agent restart makes a Ready pod NotReady (14.1)."""
+    for age, result in ((-1, "failure"), (0, "failure"), (1, None), (11, None)):
         state = new_state()
         state.agent_started = NOW + timedelta(seconds=age)
         assert state.check(RUNNING, NOW + timedelta(seconds=20), 0.0) is Decision.PROBE

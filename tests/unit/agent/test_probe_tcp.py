@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from pathlib import Path
 
 import pytest
 
-from minikubelet.agent.probes import connection, tcp
+from minikubelet.agent.probes import connection, grpc, http, tcp
 from minikubelet.agent.probes.outcome import error, failure, success
-from minikubelet.v1 import Container, TCPSocketAction
-from tests.unit.agent.servers import Peer, serving
+from minikubelet.v1 import Container, GRPCAction, HTTPGetAction, TCPSocketAction
+from tests.unit.agent.servers import Peer, answering, response, serving
 from tests.virtual_time import in_virtual_time, until
 
 CONTAINER = Container(name="c")
@@ -32,6 +33,29 @@ async def test_being_accepted_is_success_and_the_server_sees_an_orderly_end():
         assert await probe(port) == success()
         await until(lambda: seen)
     assert seen == [b""]
+
+
+def sockets_about(port: int) -> list[str]:
+    """The states of this machine's TCP sockets with that port at one end, without the listening one."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = f":{port:04X}"
+    return [row[3] for row in rows if row[1].endswith(ends) or row[2].endswith(ends) if row[3] != "0A"]
+
+
+@in_virtual_time
+async def test_3_6_socket_nothing_is_left_of_a_probe_not_even_time_wait():
+    """F25, F27: 600 probes a second for an hour must use up neither ports nor connection tracking."""
+
+    async def hold(peer: Peer) -> None:
+        await peer.reader.read()
+
+    async with serving(hold) as held, serving(answering(response(body="fine"))) as closed:
+        for _ in range(50):
+            assert await probe(held) == success()
+            action = HTTPGetAction(port=closed, scheme="HTTP", path="/")
+            assert await http.probe(action, CONTAINER, "127.0.0.1", 1) == success("fine")
+            assert (await grpc.probe(GRPCAction(port=closed), "127.0.0.1", 0.5)).verdict == "failure"
+        await until(lambda: not sockets_about(held) + sockets_about(closed))
 
 
 @in_virtual_time

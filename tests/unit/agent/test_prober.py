@@ -491,15 +491,30 @@ async def test_network_probes_go_to_the_pod_s_address():
 
 
 @in_virtual_time
-async def test_a_kind_of_probe_that_is_not_there_yet_is_an_error_of_the_check():
+async def test_a_probe_without_a_handler_is_an_error_of_the_check():
+    """Validation lets none in; the kubelet says this if one came all the same."""
     node = Node()
-    pod = make_pod(readiness_probe=Probe(grpc=GRPCAction(port=1)))
+    pod = make_pod(readiness_probe=Probe())
     node.publish(pod, node.runs())
     node.manager.add_pod(pod)
     await asyncio.sleep(1)
     assert node.messages() == [
         "Readiness probe errored and resulted in unknown state: "
         "missing probe handler for web_default(u1):main"
+    ]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_3_6_grpc_probes_go_to_the_pod_s_address():
+    node = Node()
+    pod = make_pod(readiness_probe=Probe(grpc=GRPCAction(port=1)))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(2)
+    assert node.messages() == [
+        'Readiness probe failed: timeout: failed to connect service "127.0.0.1:1" within 1s: '
+        "context deadline exceeded"
     ]
     await node.manager.close()
 

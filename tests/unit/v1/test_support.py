@@ -141,7 +141,6 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             {"container": {"resources": {"limits": {"ephemeral-storage": "1Gi"}}}},
             "spec.containers[0].resources.limits",
         ),
-        ({"container": {"livenessProbe": {"grpc": {"port": 1}}}}, "spec.containers[0].livenessProbe.grpc"),
         ({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}, "spec.volumes[0].configMap"),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
         (
