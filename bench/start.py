@@ -119,6 +119,7 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
+STAY = f"trap 'exit 0' TERM; {BUSYBOX} sleep 1000 & wait"
 PODS = "/api/v1/namespaces/default/pods"
 
 
@@ -128,9 +129,9 @@ def pod(name: str, containers: int) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {"name": name},
         "spec": {
-            "terminationGracePeriodSeconds": 0,
+            "terminationGracePeriodSeconds": 5,
             "containers": [
-                {"name": f"c{i}", "image": "localhost/host", "command": [BUSYBOX, "sleep", "1000"]}
+                {"name": f"c{i}", "image": "localhost/host", "command": [BUSYBOX, "sh", "-c", STAY]}
                 for i in range(containers)
             ],
         },
@@ -337,7 +338,8 @@ def measure_peers_apart(n: int) -> tuple[list[Row], dict[str, str]]:
         done = subprocess.run(
             ["unshare", "-m", "--propagation", "private", "sh", "-c", hide, "sh",
              sys.executable, __file__, "--peers", "-n", str(n)],
-            env=os.environ | {"CONTAINERS_CONF": settings.name}, stdout=subprocess.PIPE, text=True, check=True,
+            env=os.environ | {"CONTAINERS_CONF": settings.name},
+            stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
     answer = json.loads(done.stdout)
     return [Row(**one) for one in answer["rows"]], answer["missing"]

@@ -53,7 +53,7 @@ class Cgroups:
 
     def create(self, settings: CgroupSettings) -> None:
         directory = self.mount / settings.path
-        directory.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, value in settings.files.items():
             if name.split(".")[0] in self.controllers and (directory / name).exists():
                 cgroup.write(str(directory), name, value)
