@@ -39,6 +39,8 @@ from minikubelet.runtime.doctor import checks
 # Pods are created last: what they refer to is there when they start.
 FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim")
 
+PATIENCE = 20.0  # seconds beyond the grace period, for a pod to go
+
 Object = dict[str, Any]
 News = tuple[str, Any]  # ("pod", watch event), ("event", watch event), ("failed", CliError)
 
@@ -179,25 +181,39 @@ class _Stage:
                 self._take(self.news.get(timeout=left))
 
     def _end(self) -> None:
-        """Delete the pods: first with their grace period, after another Ctrl-C at once.
+        """Delete the pods: first with their grace period, then, or after another Ctrl-C, at once.
 
         A container does not end with its agent: should that have died, another one is started to clean up.
+        Nothing is removed from under a pod that would not go.
         """
         if self.agent.died():
             self.agent.start()
             self._watch(PODS, "pod")
+        self.agent.keep_root = True
+        grace = max(
+            (pod["spec"].get("terminationGracePeriodSeconds") or 0 for pod in self.pods.values()), default=0
+        )
         try:
-            self._delete({})
+            self._delete({}, grace + PATIENCE)
         except KeyboardInterrupt:
             self._say("killing at once")
-            self._delete({"gracePeriodSeconds": 0})
+        if self.pods:
+            self._delete({"gracePeriodSeconds": 0}, PATIENCE)
+        if self.pods:
+            names = ", ".join(pod["metadata"]["name"] for pod in self.pods.values())
+            raise CliError(
+                f"cannot remove {names}: the agent's log is {self.agent.log}\n{self.agent.last_words()}"
+            )
+        self.agent.keep_root = False
 
-    def _delete(self, options: Object) -> None:
+    def _delete(self, options: Object, patience: float) -> None:
+        """Ask for it, and wait until all are gone or patience is at its end."""
         for pod in self.pods.values():
             path = PODS.path(pod["metadata"]["namespace"], pod["metadata"]["name"])
             with contextlib.suppress(StatusError):  # it has gone by itself
                 self.client.delete(path, options)
-        while self.pods and not self.agent.died():
+        end = time.monotonic() + patience
+        while self.pods and not self.agent.died() and time.monotonic() < end:
             with contextlib.suppress(queue.Empty):
                 self._take(self.news.get(timeout=1.0))
 

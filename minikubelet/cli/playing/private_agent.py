@@ -38,6 +38,7 @@ class PrivateAgent:
         self.bridge = bridge
         self.pod_cidr = pod_cidr
         self.session = Session(str(root))
+        self.keep_root = False  # while pods may still use what is in it
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -94,6 +95,9 @@ class PrivateAgent:
 
     def remove(self) -> None:
         """Remove the root, and say what could not be removed."""
+        if self.keep_root:
+            complain(f"warning: {self.root} is left as it is")
+            return
         if mounts := mounts_below(self.root):
             complain(f"warning: cannot remove {self.root}: still mounted: {', '.join(mounts)}")
             return
