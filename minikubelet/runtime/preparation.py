@@ -264,7 +264,9 @@ class Preparation:
     def _rootfs(self, container_id: str, image: Image) -> RootfsSpec:
         directory = self._paths.container(container_id)
         for name in ("upper", "work", "rootfs"):
-            (directory / name).mkdir(mode=0o755, parents=True)
+            (directory / name).mkdir(parents=True)
+        # It is the container's `/`: every user must be able to pass through, whatever our umask.
+        (directory / "upper").chmod(0o755)
         return RootfsSpec(
             lower=list(image.layers),
             upper=str(directory / "upper"),
