@@ -48,7 +48,9 @@ def no_new_privileges(security: SecurityContext | None) -> bool:
 
 
 def process(container: Container, *, argv: list[str], env: list[str], cwd: str, user: User) -> ProcessSpec:
-    """Everything in it was looked up already."""
+    """Everything in it was looked up already. HOME is the user's, unless image or manifest say otherwise."""
+    if not any(entry.startswith("HOME=") for entry in env):
+        env = [*env, f"HOME={user.home}"]
     return ProcessSpec(
         argv=argv,
         env=env,

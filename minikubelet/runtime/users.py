@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from minikubelet.errors import CreateContainerConfigError, CreateContainerError
 from minikubelet.runtime.images.tree import OPAQUE, is_whiteout
@@ -34,6 +34,7 @@ class User:
     uid: int
     gid: int
     groups: list[int]
+    home: str = field(default="/", compare=False)  # HOME, if nobody sets it
 
 
 def container_user(pod: Pod, container: Container, image_user: str, layers: Sequence[str]) -> User:
@@ -56,7 +57,7 @@ def container_user(pod: Pod, container: Container, image_user: str, layers: Sequ
     groups += whole.supplemental_groups or ()
     if whole.fs_group is not None:
         groups.append(whole.fs_group)
-    return User(entry.uid, gid, list(dict.fromkeys(groups)))
+    return User(entry.uid, gid, list(dict.fromkeys(groups)), entry.home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class _Entry:
     name: str
     uid: int
     gid: int
+    home: str = "/"
 
 
 def _image_user(text: str) -> tuple[str, int]:
@@ -102,7 +104,7 @@ def _passwd_entry(passwd: bytes, name: str, uid: int) -> _Entry:
         if number is None or group is None:
             continue
         if (name and fields[0] == name) or (not name and number == uid):
-            return _Entry(fields[0], number, group)
+            return _Entry(fields[0], number, group, (fields[5] if len(fields) > 5 else "") or "/")
     if name:
         raise CreateContainerError(f"unable to find user {name}: no matching entries in passwd file")
     return _Entry("", uid, 0)

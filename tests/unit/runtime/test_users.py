@@ -10,7 +10,7 @@ import pytest
 
 from minikubelet.errors import CreateContainerConfigError, CreateContainerError
 from minikubelet.runtime.users import User, container_user, read_file
-from minikubelet.v1 import Pod, from_dict
+from minikubelet.v1 import Container, Pod, from_dict
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:1000:1001:Web:/:/bin/sh\nodd:x:abc:1:::\n"
 GROUP = "root:x:0:\nadm:x:4:web,other\nweb:x:1001:\n"
@@ -172,3 +172,11 @@ def test_a_file_hides_a_directory_of_a_lower_layer(tmp_path: Path) -> None:
     (bottom / "etc").mkdir(parents=True)
     (bottom / "etc/passwd").write_text("bottom")
     assert read_file([str(top), str(bottom)], "/etc/passwd") == b""
+
+
+def test_home_is_the_users_own_and_the_root_directory_for_strangers(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/srv/web:/bin/sh\n")
+    pod, container = Pod(), Container(name="c")
+    homes = [container_user(pod, container, user, [str(tmp_path)]).home for user in ("", "web", "7")]
+    assert homes == ["/root", "/srv/web", "/"]
