@@ -75,6 +75,13 @@ class Story:
         await heir.begin()
         return heir
 
+    def change_spec(self, **spec: object) -> None:
+        """The API object has another spec."""
+        data = to_dict(self.pod)
+        data["spec"].update(spec)
+        self.pod = from_dict(Pod, data)
+        self.change()
+
     def change(self, **metadata: object) -> None:
         """The API object changed."""
         data = to_dict(self.pod)
