@@ -44,18 +44,24 @@ class Agent:
         self.ready_line = ""
 
     def start(self, *options: str) -> None:
-        arguments = [
-            sys.executable, "-m", "minikubelet", "--root", str(self.root), "agent", "--bridge", self.bridge,
-            "--pod-cidr", self.cidr, "--node-name", "node1", *options,
-        ]  # fmt: skip
-        with (self.root / "agent.log").open("a") as log:
-            self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True)
+        """Until it is ready."""
+        self.spawn(*options)
+        assert self.process is not None
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
         if not self.ready_line.startswith("ready: "):
             self.process.wait()
             self.process.stdout.close()
             pytest.fail(f"the agent did not become ready: {self.ready_line!r}\n{self.log()}")
+
+    def spawn(self, *options: str) -> None:
+        """The process, which is on its way."""
+        arguments = [
+            sys.executable, "-m", "minikubelet", "--root", str(self.root), "agent", "--bridge", self.bridge,
+            "--pod-cidr", self.cidr, "--node-name", "node1", *options,
+        ]  # fmt: skip
+        with (self.root / "agent.log").open("a") as log:
+            self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True)
 
     def log(self) -> str:
         return (self.root / "agent.log").read_text()

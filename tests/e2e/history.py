@@ -25,12 +25,12 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def revision(agent: Agent) -> str:
     """Now."""
-    return str(json.loads(_get(agent, PODS))["metadata"]["resourceVersion"])
+    return str(json.loads(ask(agent, "GET", PODS))["metadata"]["resourceVersion"])
 
 
 def history(agent: Agent, name: str, since: str) -> list[tuple[str, Object]]:
     """Everything a watcher would have been told of the pod since then: (ADDED, object) and so on."""
-    body = _get(agent, f"{PODS}?watch=true&resourceVersion={since}&timeoutSeconds=1")
+    body = ask(agent, "GET", f"{PODS}?watch=true&resourceVersion={since}&timeoutSeconds=1")
     changes = [json.loads(line) for line in body.splitlines()]
     return [(c["type"], c["object"]) for c in changes if c["object"]["metadata"].get("name") == name]
 
@@ -41,13 +41,15 @@ def ready(pod: Object) -> str:
     return str(found[0]) if found else "unset"
 
 
-def _get(agent: Agent, path: str) -> bytes:
+def ask(agent: Agent, method: str, path: str, body: Object | None = None) -> bytes:
+    """One request to the agent, without a command around it."""
     connection = _UnixConnection(str(agent.root / "run/minikubelet.sock"))
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
     try:
-        connection.request("GET", path, headers={"Accept": "application/json"})
+        connection.request(method, path, json.dumps(body) if body else None, headers)
         answer = connection.getresponse()
-        body = answer.read()
+        content = answer.read()
     finally:
         connection.close()
-    assert answer.status == 200, body
-    return body
+    assert answer.status < 300, f"{method} {path}: {content.decode()}"
+    return content
