@@ -19,6 +19,7 @@ from minikubelet.shim.protocol import ContainerRecord, SandboxSpec
 
 MAX_SIZE = 10 << 20  # containerLogMaxSize
 MAX_FILES = 5  # containerLogMaxFiles, the current one included
+MAX_KEPT = 5  # logs of a container whose instances were removed by RestartAllContainers
 LINK_STEM = 251
 
 
@@ -51,6 +52,13 @@ def remove(path: Path) -> None:
     """The log of one instance with its rotated parts."""
     for part in path.parent.glob(f"{path.name}*"):
         part.unlink(missing_ok=True)
+
+
+def remove_oldest(directory: Path, keep: int = MAX_KEPT) -> None:
+    """Of the logs that instances left when all containers were restarted; a pod may do that for ever."""
+    attempts = sorted((int(path.stem) for path in directory.glob("*.log")), reverse=True)
+    for attempt in attempts[keep:]:
+        remove(directory / f"{attempt}.log")
 
 
 def is_full(path: Path, max_size: int = MAX_SIZE) -> bool:

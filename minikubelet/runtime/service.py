@@ -222,7 +222,9 @@ class Service:
             sandbox.write()
         await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
         await _remove_tree(self._paths.container(container_id))
-        if not keep_log:
+        if keep_log:
+            log_files.remove_oldest(Path(container.log_path).parent)
+        else:
             log_files.remove(Path(container.log_path))
         self._prepare.remove_container(container)
 

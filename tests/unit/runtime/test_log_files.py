@@ -42,6 +42,15 @@ def test_only_what_is_larger_than_the_limit_is_full(tmp_path: Path) -> None:
     assert log_files.is_full(log, 10)
 
 
+def test_of_the_logs_of_removed_instances_the_newest_five_are_kept(tmp_path: Path) -> None:
+    for attempt in range(12):
+        (tmp_path / f"{attempt}.log").touch()
+        (tmp_path / f"{attempt}.log.20200101-000000.gz").touch()
+    log_files.remove_oldest(tmp_path)
+    assert sorted(int(path.stem) for path in tmp_path.glob("*.log")) == [7, 8, 9, 10, 11]
+    assert len(list(tmp_path.iterdir())) == 10
+
+
 def message(path: Path, policy: str = "File", code: int = 1, log: str = "", runtime: str = "") -> str:
     return termination_message(str(path), policy, exit_code=code, log_path=log, runtime_message=runtime)
 
