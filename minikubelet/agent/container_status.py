@@ -97,6 +97,8 @@ def _status(
         status = _without_instance(pod, container, before)
     if not (is_init and _is_done_init(container, observed)):
         _show_failed_start(pod, container, observed, status, reasons)
+    elif len(instances) == 1:
+        status.last_state = ContainerState()  # what it took to get done was pruned (2.4)
     return status
 
 

@@ -68,6 +68,7 @@ class PodSync:
             await self._reset(pod, observed, actions.to_reset)
             return []
         await self._kill(pod, observed, actions)
+        await self._prune_init_containers(pod, observed)
         sandbox = observed
         if actions.create_sandbox:
             sandbox = await self._create_sandbox(pod, observed, actions)
@@ -125,6 +126,11 @@ class PodSync:
             await self._remove(instances, keep_log=True)
             self.reasons.pop(name, None)
         self._no_reset_before = self._use.clock.monotonic() + BETWEEN_RESETS
+
+    async def _prune_init_containers(self, pod: Pod, observed: PodRuntimeStatus) -> None:
+        """2.4: of each one only its newest dead instance is kept, so one that is done has no lastState."""
+        for container in init_containers(pod):
+            await self._remove(_dead(observed.instances(container.name or ""))[1:])
 
     async def _create_sandbox(
         self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions
