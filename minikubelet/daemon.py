@@ -71,12 +71,15 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         # 2. What the node is and has.
         network = Network(options.bridge, options.pod_cidr, paths.run / "network")
         await network.start()
+        for warning in network.warnings:
+            logger.warning("%s", warning)
         stack.push_async_callback(network.stop, remove=options.remove_on_exit)
         facts = read_facts(
             options.node_name or default_node_name(),
             node_address() or str(network.gateway),
             paths.lib,
             cgroups.controllers,
+            configuration.maxPods,
         )
 
         # 3. What it remembers.
@@ -90,6 +93,8 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         preparation = Preparation(paths, images, network, finder(store), configuration, cgroups, view)
         service = Service(paths, cgroups, zygote, preparation)
         stack.push_async_callback(service.close)
+        if options.remove_on_exit:
+            stack.push_async_callback(service.remove_all)
         node = Node(
             facts, options.pod_cidr, store, service, cgroups, images, configuration, options.manifests
         )

@@ -17,7 +17,6 @@ from typing import Any
 
 from minikubelet import __version__
 
-MAX_PODS = 110
 KUBERNETES_VERSION = "v1.36.2"
 HARD_EVICTION_MEMORY = 100 << 20  # memory.available
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -39,13 +38,16 @@ class MachineFacts:
     system_uuid: str
     boot_id: str
     controllers: frozenset[str] = frozenset()
+    max_pods: int = 110
 
     @property
     def allocatable_memory(self) -> int:
         return max(0, self.memory - HARD_EVICTION_MEMORY)
 
 
-def read_facts(name: str, address: str, state_dir: Path, controllers: frozenset[str]) -> MachineFacts:
+def read_facts(
+    name: str, address: str, state_dir: Path, controllers: frozenset[str], max_pods: int
+) -> MachineFacts:
     return MachineFacts(
         name=name,
         address=address,
@@ -59,6 +61,7 @@ def read_facts(name: str, address: str, state_dir: Path, controllers: frozenset[
         system_uuid=_line("/sys/class/dmi/id/product_uuid"),
         boot_id=boot_id(),
         controllers=controllers,
+        max_pods=max_pods,
     )
 
 
@@ -101,7 +104,7 @@ def capacity(facts: MachineFacts) -> dict[str, str]:
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.storage // 1024}Ki",
         "memory": f"{facts.memory // 1024}Ki",
-        "pods": str(MAX_PODS),
+        "pods": str(facts.max_pods),
     }
 
 

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from minikubelet.shim.protocol import ContainerRecord, SandboxSpec
 
-MAX_SIZE = 10 << 20  # containerLogMaxSize
-MAX_FILES = 5  # containerLogMaxFiles, the current one included
 MAX_KEPT = 5  # logs of a container whose instances were removed by RestartAllContainers
 LINK_STEM = 251
 
@@ -61,11 +59,11 @@ def remove_oldest(directory: Path, keep: int = MAX_KEPT) -> None:
         remove(directory / f"{attempt}.log")
 
 
-def is_full(path: Path, max_size: int = MAX_SIZE) -> bool:
+def is_full(path: Path, max_size: int) -> bool:
     return path.exists() and path.stat().st_size > max_size
 
 
-def rotate(path: Path, max_files: int = MAX_FILES) -> None:
+def rotate(path: Path, max_files: int) -> None:
     """`0.log` becomes `0.log.20261122-190557`; the writer must reopen afterwards."""
     rotated = sorted(path.parent.glob(f"{path.name}.*"))
     for part in rotated:

@@ -57,6 +57,7 @@ from minikubelet.shim.protocol import (
     SandboxSpec,
 )
 from minikubelet.v1 import Container, Pod, PodSpec
+from minikubelet.v1.quantity import Quantity
 
 # (resource, namespace, name) → the object, or None
 Lookup = Callable[[str, str, str], dict[str, Any] | None]
@@ -99,6 +100,8 @@ class Preparation:
         self._configuration = configuration
         self._cgroups = cgroups
         self._node = node
+        self.log_size = Quantity.parse(configuration.containerLogMaxSize).value()  # bytes
+        self.log_files = configuration.containerLogMaxFiles
 
     # The pod
 

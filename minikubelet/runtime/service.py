@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -46,7 +45,9 @@ from minikubelet.runtime.cri import (
     PodRuntimeStatus,
     SandboxStatus,
 )
+from minikubelet.runtime.images.config import DEFAULT_STOP_SIGNAL, signal_number
 from minikubelet.runtime.preparation import Preparation
+from minikubelet.runtime.pressure import pressure
 from minikubelet.runtime.removal import remove_tree
 from minikubelet.runtime.resources import container_cgroup
 from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
@@ -146,6 +147,11 @@ class Service:
             await _remove_tree(directory)
         log_files.remove_dangling_links(self._paths.log_containers)
 
+    async def remove_all(self) -> None:
+        """End everything at once and leave nothing: for an agent that nobody will start again."""
+        for uid in await self.list_pods():
+            await self.remove_pod(uid)
+
     # Containers
 
     async def ensure_image(
@@ -198,11 +204,9 @@ class Service:
         if found is None or found[1].state == "stopped" or found[0].client is None:
             return
         sandbox, container = found
-        number = signal.Signals[container.labels.get(STOP_SIGNAL, "SIGTERM")]
+        number = signal_number(container.labels.get(STOP_SIGNAL, DEFAULT_STOP_SIGNAL))
         try:
-            record = await self._ask(
-                sandbox, lambda shim: shim.stop_container(container_id, int(number), grace)
-            )
+            record = await self._ask(sandbox, lambda shim: shim.stop_container(container_id, number, grace))
         except RuntimeServiceError:
             if sandbox.client is None:
                 return  # the shim was lost meanwhile, and with it everything was killed
@@ -281,11 +285,19 @@ class Service:
                     found.append(ContainerStats(container.id, container.name, *usage))
         return found
 
+    def pressure(self, uid: str, container_id: str) -> str:
+        """What the container suffers from, in one line; empty: nothing is known."""
+        for sandbox in self._sandboxes.get(uid, ()):
+            if any(container.id == container_id for container in sandbox.record.containers):
+                return pressure(self._cgroups.mount / sandbox.cgroup / container_id)
+        return ""
+
     async def rotate_logs(self, uid: str) -> None:
         for sandbox in self._sandboxes.get(uid, ()):
             for container in sandbox.record.containers:
-                if container.state == "running" and log_files.is_full(Path(container.log_path)):
-                    await asyncio.to_thread(log_files.rotate, Path(container.log_path))
+                path = Path(container.log_path)
+                if container.state == "running" and log_files.is_full(path, self._prepare.log_size):
+                    await asyncio.to_thread(log_files.rotate, path, self._prepare.log_files)
                     await self._reopen_log(sandbox, container.id)
 
     async def events(self) -> AsyncIterator[PodLifecycleEvent]:

@@ -95,6 +95,15 @@ class Agent:
             timeout=limit * FACTOR,
         )
 
+    def start_command(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command that goes on beside the test; its stdout is piped."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "minikubelet", "--root", str(self.root), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def apply(self, manifest: dict[str, Any] | str) -> str:
         text = manifest if isinstance(manifest, str) else json.dumps(manifest)
         return self.run("apply", "-f", "-", stdin=text)

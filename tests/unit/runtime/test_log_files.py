@@ -14,7 +14,7 @@ def test_rotation_keeps_the_newest_plain_and_gzips_the_older(tmp_path: Path) -> 
     log = tmp_path / "0.log"
     (tmp_path / "0.log.20200101-000000").write_text("older")
     log.write_text("newest")
-    log_files.rotate(log)
+    log_files.rotate(log, 5)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names[0] == "0.log.20200101-000000.gz"
     assert gzip.decompress((tmp_path / names[0]).read_bytes()) == b"older"
@@ -27,7 +27,7 @@ def test_rotation_keeps_five_files_with_the_current_one(tmp_path: Path) -> None:
         (tmp_path / f"0.log.2020010{day}-000000.gz").write_bytes(b"")
     log = tmp_path / "0.log"
     log.write_text("now")
-    log_files.rotate(log)
+    log_files.rotate(log, 5)
     log.write_text("the next")
     assert len(list(tmp_path.iterdir())) == 5
     assert not (tmp_path / "0.log.20200101-000000.gz").exists()
