@@ -89,9 +89,15 @@ class Node(NodeImages):
         self._logs = ContainerLogs(service)
         self._random = random.Random()
         self._recorder = EventRecorder(self._store_event, self._clock, facts.name)
-        self._prober = ProbeManager(
-            ProbeContext(service, self._recorder, self._clock, self._random, self._probe_changed)
+        self._probes = ProbeContext(
+            service,
+            self._recorder,
+            self._clock,
+            self._random,
+            self._probe_changed,
+            pressure=service.pressure,
         )
+        self._prober = ProbeManager(self._probes)
         self._with = Collaborators(
             runtime=service,
             prober=self._prober,
@@ -251,6 +257,10 @@ class Node(NodeImages):
                     path = f"spec.{field}[{index}].resources.limits"
                     errors.append(FieldError(path, "Forbidden", f"Forbidden: {reason}"))
         return errors
+
+    def probe_metrics(self) -> str:
+        """The body of `/metrics/probes`."""
+        return self._probes.metrics.text()
 
     async def exec(
         self, namespace: str, name: str, container: str, command: list[str], *, stdin: bool, tty: bool

@@ -63,10 +63,11 @@ class ProbeTiming:
     failure_threshold: int
 
     @classmethod
-    def of(cls, probe: Probe) -> ProbeTiming:
+    def of(cls, probe: Probe, period: float | None = None, timeout: float | None = None) -> ProbeTiming:
+        """`period` and `timeout`: what annotations put in the place of the manifest's whole seconds."""
         return cls(
-            period=probe.period_seconds or 10,
-            timeout=probe.timeout_seconds or 1,
+            period=period or probe.period_seconds or 10,
+            timeout=timeout or probe.timeout_seconds or 1,
             initial_delay=probe.initial_delay_seconds or 0,
             success_threshold=probe.success_threshold or 1,
             failure_threshold=probe.failure_threshold or 3,

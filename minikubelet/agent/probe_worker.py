@@ -12,15 +12,16 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from minikubelet.runtime.cri import RuntimeService
-from minikubelet.v1 import Container, Pod, Probe
+from minikubelet.v1 import Container, ObjectMeta, Pod, Probe
 
 from .clock import Clock
 from .facts import ProbeOutcome
 from .ports import Random, Recorder
+from .probe_metrics import ProbeMetrics, Series
 from .probe_state import ContainerView, Decision, ProbeKind, ProbeState, StatusView
 from .probes import exec as exec_probe
 from .probes import grpc as grpc_probe
@@ -53,12 +54,17 @@ def ignore(observation: ProbeObservation) -> None:
     """The observer of those who do not watch."""
 
 
+def no_figures(uid: str, container_id: str) -> str:
+    """Of a node that keeps none."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeContext:
     """What probe workers work with. `observe` and `changed` are called in the event loop and must not wait.
 
-    `spread_start`: wait a random part of the first period while the agent is young. `play` switches it off:
-    its agent is always young, and nothing waits to be adopted.
+    `spread_start`: wait a random part of the first period while the agent is young. `pressure` tells how
+    starved a container is (pod uid, container id), for the Events of pods that ask for it.
     """
 
     runtime: RuntimeService
@@ -68,6 +74,8 @@ class ProbeContext:
     changed: Callable[[str], None]
     observe: Observer = ignore
     spread_start: bool = True
+    pressure: Callable[[str, str], str] = no_figures
+    metrics: ProbeMetrics = field(default_factory=ProbeMetrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class ProbeTarget:
     kind: ProbeKind
     probe: Probe
     init: bool
+    show_pressure: bool = False
 
     @property
     def uid(self) -> str:
@@ -91,6 +100,11 @@ class ProbeTarget:
     @property
     def field_path(self) -> str:
         return f"spec.{'initContainers' if self.init else 'containers'}{{{self.name}}}"
+
+    @property
+    def series(self) -> Series:
+        meta = self.pod.metadata or ObjectMeta()
+        return Series(meta.namespace or "", meta.name or "", self.uid, self.name, self.kind)
 
 
 class Keeper(Protocol):
@@ -123,6 +137,7 @@ class ProbeWorker:
         self._context = context
         self._ticker = Ticker(state.timing.period)
         self._delay = delay
+        self._series = target.series
         name = f"probe {target.kind} {target.uid} {target.name}"
         self.task = asyncio.get_running_loop().create_task(self._run(), name=name)
 
@@ -167,7 +182,9 @@ class ProbeWorker:
             return decision is Decision.WAIT
         began = clock.monotonic()
         outcome = await self._probe_with_retries(view)
-        self._report(outcome)
+        seconds = clock.monotonic() - began
+        self._report(outcome, view.container_id)
+        self._context.metrics.count(self._series, outcome, seconds)
         former = (state.container_id, state.result)
         if outcome.verdict != "error":
             state.account("failure" if outcome.verdict == "failure" else "success")
@@ -178,7 +195,7 @@ class ProbeWorker:
                 self.target.name,
                 self.target.kind,
                 outcome,
-                clock.monotonic() - began,
+                seconds,
                 state.result,
                 late,
             )
@@ -224,9 +241,12 @@ class ProbeWorker:
             return await grpc_probe.probe(probe.grpc, view.pod_ip, timeout)
         return error(f"missing probe handler for {_full_name(self.target.pod)}:{container.name}")
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome, container_id: str) -> None:
         """The Event of a check that did not succeed (3.5)."""
         kind, output = self.target.kind, outcome.output
+        if self.target.show_pressure and outcome.verdict != "success":
+            figures = self._context.pressure(self.target.uid, container_id)
+            output += f" [{figures}]" if figures else ""
         match outcome.verdict:
             case "failure":
                 self._event("Unhealthy", f"{kind} probe failed: {output}")

@@ -19,8 +19,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
+from random import Random
 
 from minikubelet.v1 import Pod, PodStatus
+from minikubelet.v1.probe_options import ProbeOptions
 
 from .facts import NO_RESULTS, ContainerProbeResults, ProbeOutcome, ProbeResults
 from .probe_state import ProbeKind, ProbeState, ProbeTiming, StatusView
@@ -47,18 +49,22 @@ class ProbeManager:
         After an agent restart nothing may have been published yet, because nothing changed: then the status
         the pod came with is the published one.
         """
-        targets = _targets(pod)
+        options = ProbeOptions.of(pod)
+        targets = _targets(pod, options)
+        if targets and targets[0].uid not in self._workers:
+            self._tell_mistakes(pod, options)
         if targets and targets[0].uid not in self._views and pod.status is not None:
             self.status_published(pod, pod.status)
         for target in targets:
             workers = self._workers.setdefault(target.uid, {})
             if (target.name, target.kind) not in workers:
-                workers[target.name, target.kind] = self._start(target)
+                workers[target.name, target.kind] = self._start(target, options)
 
     def remove_pod(self, uid: str) -> None:
         """End the pod's workers and forget what is known of it."""
         for worker in self._workers.pop(uid, {}).values():
             worker.stop()
+            self._context.metrics.forget(worker.target.series)
         self._views.pop(uid, None)
         self._results.pop(uid, None)
 
@@ -107,11 +113,24 @@ class ProbeManager:
         workers = self._workers.get(target.uid, {})
         if workers.get((target.name, target.kind)) is worker:
             del workers[target.name, target.kind]
+            self._context.metrics.forget(target.series)
             if worker.state.container_id:
                 self.store(target, worker.state.container_id, None)
 
-    def _start(self, target: ProbeTarget) -> ProbeWorker:
-        context, timing = self._context, ProbeTiming.of(target.probe)
+    def _tell_mistakes(self, pod: Pod, options: ProbeOptions) -> None:
+        """The API lets none in; a pod may have come another way."""
+        for mistake in options.mistakes:
+            text = f"annotation {mistake.key} is ignored: {mistake.detail}"
+            self._context.recorder.event(pod, "Warning", "InvalidProbeOption", text)
+
+    def _start(self, target: ProbeTarget, options: ProbeOptions) -> ProbeWorker:
+        context = self._context
+        kind = target.kind.lower()
+        timing = ProbeTiming.of(
+            target.probe,
+            options.seconds.get(("period", kind, target.name)),
+            options.seconds.get(("timeout", kind, target.name)),
+        )
         state = ProbeState(
             kind=target.kind,
             timing=timing,
@@ -120,16 +139,18 @@ class ProbeManager:
             pod_is_deleted=bool(target.pod.metadata and target.pod.metadata.deletion_timestamp),
         )
         young = context.clock.monotonic() - self._started < timing.period
-        delay = context.random.uniform(0, timing.period) if young and context.spread_start else 0.0
+        seed = options.seed
+        chance = context.random if seed is None else Random(f"{seed}/{target.name}/{kind}")
+        delay = chance.uniform(0, timing.period) if young and context.spread_start else 0.0
         return ProbeWorker(self, context, target, state, delay)
 
 
-def _targets(pod: Pod) -> list[ProbeTarget]:
+def _targets(pod: Pod, options: ProbeOptions) -> list[ProbeTarget]:
     """Every probe of regular containers and sidecars; startup, readiness, liveness of each."""
     regular = [(container, False) for container in regular_containers(pod)]
     sidecars = [(container, True) for container in init_containers(pod) if is_sidecar(container)]
     return [
-        ProbeTarget(pod, container, kind, probe, init)
+        ProbeTarget(pod, container, kind, probe, init, options.pressure)
         for container, init in regular + sidecars
         for kind, probe in (
             (ProbeKind.STARTUP, container.startup_probe),

@@ -41,6 +41,11 @@ async def healthy(call: Call) -> web.Response:
     return respond.text_response("ok")
 
 
+async def probe_metrics(call: Call) -> web.Response:
+    """`/metrics/probes`, as the kubelet has it (kubelet-behaviour 3.9)."""
+    return respond.text_response(call.backend.probe_metrics())
+
+
 async def core_group(call: Call) -> web.Response:
     """`/api`"""
     version = discovery.wanted_aggregate(call.http.headers.get("Accept", ""))

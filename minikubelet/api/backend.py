@@ -29,6 +29,9 @@ class Backend(Protocol):
     @property
     def node_name(self) -> str: ...
 
+    def probe_metrics(self) -> str:
+        """The body of `/metrics/probes`, in Prometheus' text format."""
+
     def refuse(self, pod: Pod) -> list[FieldError]:
         """What a new pod asks for and this node cannot enforce (a limit without its controller)."""
 

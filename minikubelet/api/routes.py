@@ -65,6 +65,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/openapi/v2", {"GET": about.openapi_v2}),
     Route("/openapi/v3", {"GET": about.openapi_v3_index}),
     Route("/openapi/v3" + BASE, {"GET": about.openapi_v3}),
+    Route("/metrics/probes", {"GET": about.probe_metrics}),
     # Discovery.
     Route("/api", {"GET": about.core_group}),
     Route("/apis", {"GET": about.named_groups}),

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minikubelet.errors import FieldError
+from minikubelet.v1.cautions import cautions
 from minikubelet.v1.pod import Pod
 from minikubelet.v1.support_table import ALWAYS_FINE, CONTAINERS, IMPLEMENTED, REFUSED, RULES, WARNING, Rule
 from minikubelet.v1.wire import to_dict
@@ -33,7 +34,7 @@ def check(pod: Pod) -> tuple[list[str], list[FieldError]]:
             else:
                 detail = f"not supported by this node: {rule.reason}"
                 errors.append(FieldError(path, "Forbidden", f"Forbidden: {detail}"))
-    return warnings, errors
+    return warnings + cautions(pod), errors
 
 
 def expand(path: str) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ A bare non-blocking socket on the event loop: half the processor time of asyncio
 peer could fill (what was not asked for stays in the kernel), and the error of every call at hand.
 
 Nothing is left of a connection, not even TIME_WAIT: thousands a minute would use up the ports and the
-connection tracking of the node. `close` sends FIN, so that the server reads an orderly end, and then RST
-(SO_LINGER 0), which frees both ends at once; `abort` sends RST alone, for a connection given up half-way. The
-kubelet sets SO_LINGER to one second for that purpose; here this would block the whole agent in close(2)
-whenever the peer does not acknowledge.
+connection tracking of the node. `close` sends FIN (unless the server did so first), so that the server reads
+an orderly end, and then RST (SO_LINGER 0), which frees both ends at once; `abort` sends RST alone, for a
+connection given up half-way. The kubelet sets SO_LINGER to one second for that purpose; here this would block
+the whole agent in close(2) whenever the peer does not acknowledge.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .go_text import join_host_port, os_error
 
 CHUNK = 16 * 1024
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
+_ESTABLISHED = 1  # TCP_ESTABLISHED: the first byte of struct tcp_info (tcp(7)) is the state
 _FLAGS = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
@@ -158,8 +159,10 @@ class Connection:
 
     def close(self) -> None:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
-        with suppress(OSError):  # the peer was first: nobody is left to take leave of
-            self._sock.shutdown(socket.SHUT_WR)
+        # A peer that closed first would get into TIME_WAIT by our FIN, and then no RST would follow any more.
+        if self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED:
+            with suppress(OSError):  # the peer was faster and has reset it
+                self._sock.shutdown(socket.SHUT_WR)
         self._sock.close()  # at once: a FIN that came in between would leave TIME_WAIT after all
 
     def abort(self) -> None:

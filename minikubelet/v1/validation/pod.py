@@ -9,6 +9,7 @@ from __future__ import annotations
 from minikubelet.v1.container import ResourceRequirements
 from minikubelet.v1.meta import ObjectMeta
 from minikubelet.v1.pod import HostAlias, Pod, PodDNSConfig, PodOS, PodResourceClaim, PodSpec
+from minikubelet.v1.probe_options import ProbeOptions
 from minikubelet.v1.validation.container import (
     AnyContainer,
     Surroundings,
@@ -73,6 +74,8 @@ def pod_body_errors(pod: Pod) -> Errors:
         value = (meta.annotations or {})[MIRROR]
         detail = "must set spec.nodeName if mirror pod annotation is set"
         yield invalid(f"metadata.annotations[{MIRROR}]", value, detail)
+    for mistake in ProbeOptions.of(pod).mistakes:
+        yield invalid(f"metadata.annotations[{mistake.key}]", mistake.value, mistake.detail)
     yield from _spec(spec)
     yield from _tokens_without_account(spec)
     for path, container in _containers(spec):

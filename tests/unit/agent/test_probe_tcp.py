@@ -55,7 +55,7 @@ async def test_3_6_socket_nothing_is_left_of_a_probe_not_even_time_wait():
             action = HTTPGetAction(port=closed, scheme="HTTP", path="/")
             assert await http.probe(action, CONTAINER, "127.0.0.1", 1) == success("fine")
             assert (await grpc.probe(GRPCAction(port=closed), "127.0.0.1", 0.5)).verdict == "failure"
-        await until(lambda: not sockets_about(held) + sockets_about(closed))
+        await until(lambda: not sockets_about(held) + sockets_about(closed), limit=5)
 
 
 @in_virtual_time

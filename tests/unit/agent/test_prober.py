@@ -45,6 +45,7 @@ class Node:
         self.events: list[tuple] = []
         self.changes: list[tuple[float, str]] = []
         self.seen: list[ProbeObservation] = []
+        self.figures = "cpu throttled 3/4 periods, 0.250s"
         self.clock = VirtualClock()
         self.manager = ProbeManager(
             ProbeContext(
@@ -55,6 +56,7 @@ class Node:
                 changed=lambda uid: self.changes.append((self.now(), uid)),
                 observe=self.seen.append,
                 spread_start=spread,
+                pressure=lambda uid, cid: self.figures,
             )
         )
 
@@ -116,9 +118,15 @@ def exec_probe(**numbers) -> Probe:
     return Probe(exec=ExecAction(command=["check"]), **numbers)
 
 
-def make_pod(*sidecars: Container, uid: str = "u1", policy: str = "Always", **probes: Probe) -> Pod:
+def make_pod(
+    *sidecars: Container,
+    uid: str = "u1",
+    policy: str = "Always",
+    annotations: dict[str, str] | None = None,
+    **probes: Probe,
+) -> Pod:
     return Pod(
-        metadata=ObjectMeta(name="web", namespace="default", uid=uid),
+        metadata=ObjectMeta(name="web", namespace="default", uid=uid, annotations=annotations),
         spec=PodSpec(
             restart_policy=policy,
             init_containers=list(sidecars),
@@ -560,3 +568,109 @@ async def test_a_ticker_that_nobody_waited_for_ticks_once_and_keeps_its_grid():
     await ticker.wait()
     await ticker.wait()
     assert loop.time() == pytest.approx(50)
+
+
+# Beyond the kubelet: annotations (`v1.probe_options`)
+
+PERIOD = "period-seconds.liveness.probes.minikubelet.io/main"
+TIMEOUT = "timeout-seconds.liveness.probes.minikubelet.io/main"
+SEED = "probes.minikubelet.io/start-jitter-seed"
+PRESSURE = "probes.minikubelet.io/pressure-in-events"
+
+
+@in_virtual_time
+async def test_a_period_may_be_shorter_than_a_second():
+    node = Node()
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10), annotations={PERIOD: "0.25"})
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1.1)
+    assert node.probed == [0, 0.25, 0.5, 0.75, 1]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_so_may_a_timeout():
+    async def hold(peer: Peer) -> None:
+        await peer.reader.read()
+
+    node = Node()
+    async with serving(hold) as port:
+        probe = Probe(http_get=HTTPGetAction(port=port, scheme="HTTP", path="/"))
+        pod = make_pod(liveness_probe=probe, annotations={TIMEOUT: "0.2"})
+        node.publish(pod, node.runs())
+        node.manager.add_pod(pod)
+        await asyncio.sleep(1)
+        await node.manager.close()
+    assert [when for when, *_ in node.events] == [0.2]
+
+
+@pytest.mark.parametrize("seed", [None, "7"])
+@in_virtual_time
+async def test_a_seed_makes_the_start_jitter_repeatable(seed):
+    annotations = {SEED: seed} if seed else {}
+    starts = []
+    for uid in ("u1", "u2"):
+        node = Node(spread=True)
+        node.uniform = iter([2.0, 5.0]).__next__ if seed else lambda a, b, uid=uid: float(uid[1])
+        began = node.now()
+        pod = make_pod(uid=uid, annotations=annotations, liveness_probe=exec_probe(period_seconds=10))
+        node.publish(pod, node.runs())
+        node.manager.add_pod(pod)
+        await asyncio.sleep(10)
+        starts.append(round(node.probed[0] - began, 2))
+        await node.manager.close()
+    assert (starts[0] == starts[1]) is bool(seed)
+    assert all(0 < start < 10 for start in starts)
+
+
+@in_virtual_time
+async def test_an_event_may_carry_the_container_s_throttling_and_pressure():
+    node = Node(BAD)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=1), annotations={PRESSURE: "true"})
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(0.5)
+    node.figures = ""  # a node without PSI and a container without a limit
+    await asyncio.sleep(1)
+    assert node.messages() == [
+        "Liveness probe failed: sick [cpu throttled 3/4 periods, 0.250s]",
+        "Liveness probe failed: sick",
+    ]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_a_mistake_in_an_annotation_is_told_once_and_changes_nothing():
+    node = Node()
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10), annotations={PERIOD: "fast"})
+    node.publish(pod, node.runs())
+    for _ in range(3):
+        node.manager.add_pod(pod)
+    await asyncio.sleep(15)
+    assert node.probed == [0, 10]
+    assert node.events == [
+        (
+            0,
+            "Warning",
+            "InvalidProbeOption",
+            f"annotation {PERIOD} is ignored: must be seconds between 0.01 and 3600",
+            "",
+        )
+    ]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_3_9_a_worker_counts_its_checks_and_takes_them_along():
+    node = Node(OK, BAD)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=1))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1.5)
+    metrics = node.manager._context.metrics
+    assert 'probe_type="Liveness",result="successful"} 1' in metrics.text()
+    assert 'probe_type="Liveness",result="failed"} 1' in metrics.text()
+    node.manager.remove_pod("u1")
+    assert "Liveness" not in metrics.text()
+    await node.manager.close()

@@ -111,6 +111,9 @@ class SmallNode:
     async def remove_image(self, name):
         return {"removed": [name]}
 
+    def probe_metrics(self):
+        return "prober_probe_total{} 1\n"
+
     async def prune_images(self):
         return {"removed": [], "bytes": 0}
 

@@ -189,3 +189,10 @@ def test_version_and_health(api):
     openapi = api.get("/openapi/v2")
     assert (openapi.code, openapi.body) == (200, b"")
     assert "@" not in openapi.headers["Content-Type"]
+
+
+def test_3_9_probe_metrics_are_served_as_prometheus_reads_them(api):
+    answer = api.get("/metrics/probes")
+    assert answer.code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.body == b"prober_probe_total{} 1\n"
