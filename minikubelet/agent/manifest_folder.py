@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +30,7 @@ from minikubelet.v1.manifest import MAX_BYTES
 logger = logging.getLogger(__name__)
 
 Stamp = tuple[int, ...]
-Make = Callable[[bytes, str], tuple[Pod, list[str]]]
+Make = Callable[[bytes, str, datetime], tuple[Pod, list[str]]]
 
 
 class BeingWritten(Exception):
@@ -43,7 +44,7 @@ class _Known:
 
 
 class ManifestFolder:
-    """A directory, or a single file; `make` turns bytes into a pod, raising ManifestError."""
+    """A directory, or a single file; `make` turns bytes, path and time into a pod; raises ManifestError."""
 
     def __init__(self, path: Path, make: Make) -> None:
         self.path = path.absolute()
@@ -55,12 +56,12 @@ class ManifestFolder:
         """What is to be watched."""
         return self.path.parent if self.path.is_file() else self.path
 
-    def pods(self) -> list[Pod]:
-        """What the files say now, in the order of their names."""
+    def pods(self, now: datetime) -> list[Pod]:
+        """What the files say `now`, in the order of their names."""
         paths = self._files()
         self._known = {path: known for path, known in self._known.items() if path in paths}
         for path in paths:
-            self._look_at(path)
+            self._look_at(path, now)
         found = [self._known[path].pod for path in paths if path in self._known]
         return [pod for pod in found if pod is not None]
 
@@ -75,7 +76,7 @@ class ManifestFolder:
             return []
         return [str(self.path / name) for name in names if not name.startswith(".")]
 
-    def _look_at(self, path: str) -> None:
+    def _look_at(self, path: str, now: datetime) -> None:
         before = self._known.get(path)
         try:
             with _opened(path) as file:
@@ -84,26 +85,30 @@ class ManifestFolder:
                     return
                 with _nobody_writes(file.fileno()):
                     data = file.read(MAX_BYTES + 1)
-        except IsADirectoryError:
+        except (IsADirectoryError, FileNotFoundError):  # also a link whose end is gone
+            self._known.pop(path, None)
             return
         except BeingWritten:
             logger.info("%s is being written: looking again when it is closed", path)
             return
         except OSError as error:
-            if error.errno != errno.ENOENT:
-                logger.warning("cannot read manifest %s: %s", path, error)
+            logger.warning("cannot read manifest %s: %s", path, error)
             return
-        self._known[path] = _Known(stamp, self._read(path, data, before.pod if before else None))
+        pod = self._read(path, data, now, before.pod if before else None)
+        self._known[path] = _Known(stamp, pod)
 
-    def _read(self, path: str, data: bytes, before: Pod | None) -> Pod | None:
+    def _read(self, path: str, data: bytes, now: datetime, before: Pod | None) -> Pod | None:
         """The pod, or the one before when the file makes none."""
         try:
             if len(data) > MAX_BYTES:
                 raise ManifestError(f"larger than {MAX_BYTES >> 20} MiB")
-            pod, warnings = self._make(data, path)
+            pod, warnings = self._make(data, path, now)
         except ManifestError as error:
             kept = "; its pod stays as it was" if before else ""
             logger.error("cannot use manifest %s%s: %s", path, kept, error)
+            return before
+        except Exception:  # a bug of ours: it may cost this file, but not the agent
+            logger.exception("cannot use manifest %s", path)
             return before
         for warning in warnings:
             logger.warning("manifest %s: %s", path, warning)

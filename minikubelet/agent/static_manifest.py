@@ -52,20 +52,25 @@ def static_pod(
     uid = own_uid or content_hash(pod, path, node)
     set_defaults(pod)
     _place(pod, uid, node, seen)
-    ignored, unsupported = support.check(pod)
-    errors = [*_uid_errors(own_uid), *validate_pod(pod), *unsupported, *refuse(pod)]
-    if errors:
-        raise ManifestError(f"invalid pod: [{', '.join(str(error) for error in errors)}]")
+    _refuse_if([*_uid_errors(own_uid), *validate_pod(pod)])
     resource = api_reference(pod)
     if resource:
         raise ManifestError(f"static pods may not reference {resource}")
+    ignored, unsupported = support.check(pod)
+    _refuse_if([*unsupported, *refuse(pod)])
+    pod.status = PodStatus(phase="Pending", qos_class=qos_class(pod))
     return pod, [*warnings, *ignored]
+
+
+def _refuse_if(errors: list[FieldError]) -> None:
+    if errors:
+        raise ManifestError(f"invalid pod: [{', '.join(str(error) for error in errors)}]")
 
 
 def content_hash(pod: Pod, path: str, node: str) -> str:
     """32 hex digits; comments and the order of keys do not count."""
     content = msgspec.json.encode(to_dict(pod), order="sorted")
-    source = f"host:{node}file:{path}".encode()
+    source = f"host:{node}file:{path}".encode(errors="surrogateescape")
     return blake2b(content + source, digest_size=16).hexdigest()
 
 
@@ -103,7 +108,6 @@ def _place(pod: Pod, uid: str, node: str, seen: datetime) -> None:
             *(toleration for toleration in spec.tolerations or () if not _tolerates_all(toleration)),
             Toleration(operator="Exists", effect="NoExecute"),
         ]
-        pod.status = PodStatus(phase="Pending", qos_class=qos_class(pod))
 
 
 def _tolerates_all(toleration: Toleration) -> bool:

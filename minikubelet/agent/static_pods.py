@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -138,10 +139,12 @@ class StaticPods:
             self._reflect(name)  # its namespace may have come only now
 
     async def _look(self) -> list[Pod]:
-        return await asyncio.to_thread(self._folder.pods) if self._folder else []
+        if self._folder is None:
+            return []
+        return await asyncio.to_thread(self._folder.pods, self._clock.now())
 
-    def _make(self, data: bytes, path: str) -> tuple[Pod, list[str]]:
-        return static_pod(data, path, self._node_name, self._clock.now(), self._refuse)
+    def _make(self, data: bytes, path: str, seen: datetime) -> tuple[Pod, list[str]]:
+        return static_pod(data, path, self._node_name, seen, self._refuse)
 
     def _want(self, pods: list[Pod]) -> None:
         """Of two files that mean the same pod the first counts."""
