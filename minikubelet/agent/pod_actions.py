@@ -24,7 +24,6 @@ from .facts import NO_RESULTS, ContainerProbeResults, ProbeResults
 from .restart_all import containers_to_reset
 from .restart_policy import (
     NEVER,
-    ON_FAILURE,
     failed,
     init_containers,
     is_sidecar,
@@ -97,7 +96,7 @@ def pod_actions(pod: Pod, observed: PodRuntimeStatus, results: ProbeResults, old
     draft = _Draft()
     initialized = _decide_init_containers(pod, observed, results, draft)
     if initialized and not draft.kill_pod:
-        _decide_regular_containers(pod, observed, results, draft)
+        _decide_regular_containers(pod, observed, results, old, draft)
     return draft.record()
 
 
@@ -128,7 +127,7 @@ def _new_sandbox(pod: Pod, observed: PodRuntimeStatus, attempt: int, old: PodSta
     had_containers = bool(observed.containers) or _ran_before(old)
     if pod_policy(pod) == NEVER and attempt != 0 and had_containers:
         return PodActions(kill_pod=True, attempt=attempt)
-    to_start = [c for c in regular_containers(pod) if not _is_done(pod, c, observed)]
+    to_start = [c for c in regular_containers(pod) if not _is_done(pod, c, observed, old)]
     if not to_start:
         return PodActions(kill_pod=True, attempt=attempt)
     first_init = tuple(init_containers(pod)[:1])
@@ -141,13 +140,18 @@ def _new_sandbox(pod: Pod, observed: PodRuntimeStatus, attempt: int, old: PodSta
     )
 
 
-def _is_done(pod: Pod, container: Container, observed: PodRuntimeStatus) -> bool:
-    """Succeeded under OnFailure, and no rule restarts it: a new sandbox does not run it again."""
+def _is_done(pod: Pod, container: Container, observed: PodRuntimeStatus, old: PodStatus) -> bool:
+    """It ran, and neither policy nor rule runs it again: a new sandbox does not either. What the runtime has
+    forgotten (a reboot), the status remembers.
+    """
     newest = latest(observed, container.name)
-    if newest is None or newest.state != "exited" or newest.exit_code != 0:
-        return False
-    on_failure = (container.restart_policy or pod_policy(pod)) == ON_FAILURE
-    return on_failure and not restarts_after_exit(pod, container, 0)
+    if newest is None:
+        state = next((one.state for one in old.container_statuses or () if one.name == container.name), None)
+        ended = state.terminated if state else None
+        return ended is not None and not restarts_after_exit(pod, container, ended.exit_code or 0)
+    if newest.state == "exited":
+        return not restarts_after_exit(pod, container, newest.exit_code)
+    return newest.state == "running" and not restarts_after_kill(pod, container)
 
 
 def _ran_before(status: PodStatus) -> bool:
@@ -236,13 +240,13 @@ def _decide_sidecar(
 
 
 def _decide_regular_containers(
-    pod: Pod, observed: PodRuntimeStatus, results: ProbeResults, draft: _Draft
+    pod: Pod, observed: PodRuntimeStatus, results: ProbeResults, old: PodStatus, draft: _Draft
 ) -> None:
     kept = 0
     for container in regular_containers(pod):
         newest = latest(observed, container.name)
         if newest is None or newest.state != "running":
-            if should_be_started(pod, container, observed):
+            if should_be_started(pod, container, observed) and not _is_done(pod, container, observed, old):
                 draft.to_start.append(container)
                 if newest is not None and newest.state == "unknown":
                     draft.to_kill.append(_unknown(container, newest, "Container"))

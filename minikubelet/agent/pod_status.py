@@ -134,7 +134,10 @@ def illegal_transition(pod: Pod, status: PodStatus, old: PodStatus) -> str | Non
 
 
 def _may_leave_terminated(pod: Pod, container: Container, exit_code: int) -> bool:
-    if is_sidecar(container) and container in init_containers(pod):
+    """Init containers run again in a new sandbox, whatever they ended with. (The kubelet forgets this under
+    OnFailure, and such a pod's status stands still.)
+    """
+    if container in init_containers(pod) and (is_sidecar(container) or pod_policy(pod) != "Never"):
         return True
     if pod_policy(pod) == "Always" or has_restart_all_rule(pod):
         return True

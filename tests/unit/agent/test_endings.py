@@ -128,6 +128,43 @@ async def test_a_status_in_which_a_container_left_its_end_for_no_reason_is_dropp
     assert "pod web_default(7d1f): container web cannot leave its terminated state" in caplog.text
 
 
+@pytest.mark.parametrize("happens", ["lose_sandbox", "forget"], ids=["sandbox lost", "reboot"])
+@pytest.mark.parametrize(
+    ("policy", "own"),
+    [("OnFailure", {}), ("Always", {"restartPolicy": "Never"}), ("Never", {"restartPolicy": "OnFailure"})],
+)
+@in_virtual_time
+async def test_what_ended_for_good_does_not_run_again_in_a_new_sandbox_2_6(policy, own, happens):
+    """Also when the runtime has forgotten it: the status remembers."""
+    story = Story(make_pod({"name": "done", **own}, {"name": "b", "restartPolicy": "Always"}, policy=policy))
+    story.runtime.script("done", Script(runs=1))
+    await story.begin()
+    await asyncio.sleep(5)
+    await story.end_agent()
+    getattr(story.runtime, happens)(UID)
+    heir = await story.next_agent()
+    await asyncio.sleep(100)
+    assert heir.starts("done") == [0]
+    if policy != "Never":  # a pod that never restarts gets no second sandbox
+        assert heir.starts("b") == [0, 5]
+        assert heir.container("done").state.terminated.exit_code == 0
+
+
+@in_virtual_time
+async def test_init_containers_run_again_in_a_new_sandbox_and_the_status_says_so():
+    """The kubelet's rule 1.3.6 drops every later status of such a pod under OnFailure; here it does not."""
+    story = Story(make_pod("web", init=["one"], policy="OnFailure"))
+    story.runtime.script("one", Script(runs=1))
+    await story.begin()
+    await asyncio.sleep(5)
+    story.runtime.lose_sandbox(UID)
+    await asyncio.sleep(0.5)
+    assert story.container("one").state.running
+    await asyncio.sleep(5)
+    assert story.container("web").state.running
+    assert story.container("web").restart_count == 1
+
+
 # The active deadline (4.7)
 
 
