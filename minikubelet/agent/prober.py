@@ -9,7 +9,8 @@ shows it (`status_published`), so that what it probes is what everybody else was
   pending, the others are dropped, and the grid stays where it was;
 - `probe_readiness_now` checks at once and starts a new grid from that moment;
 - while the agent is younger than a period, a worker first waits a random part of it, so that the workers of
-  an agent that came back do not all probe at once.
+  an agent that came back do not all probe at once. Those of a pod that is newer than the agent do not wait:
+  there is no such crowd, and in Kubernetes, where nodes are old, they would not wait either.
 
 A check runs in its worker's own task: any number of hung servers delay nobody else.
 """
@@ -117,6 +118,11 @@ class ProbeManager:
             if worker.state.container_id:
                 self.store(target, worker.state.container_id, None)
 
+    def _is_newer(self, pod: Pod) -> bool:
+        """Was it made while this agent ran? Stamps of the API have whole seconds."""
+        created = pod.metadata.creation_timestamp if pod.metadata else None
+        return created is not None and created >= self._started_at.replace(microsecond=0)
+
     def _tell_mistakes(self, pod: Pod, options: ProbeOptions) -> None:
         """The API lets none in; a pod may have come another way."""
         for mistake in options.mistakes:
@@ -138,11 +144,15 @@ class ProbeManager:
             agent_started=self._started_at,
             pod_is_deleted=bool(target.pod.metadata and target.pod.metadata.deletion_timestamp),
         )
-        young = context.clock.monotonic() - self._started < timing.period
-        seed = options.seed
-        chance = context.random if seed is None else Random(f"{seed}/{target.name}/{kind}")
-        delay = chance.uniform(0, timing.period) if young and context.spread_start else 0.0
-        return ProbeWorker(self, context, target, state, delay)
+        return ProbeWorker(self, context, target, state, self._delay(target, timing.period, options.seed))
+
+    def _delay(self, target: ProbeTarget, period: float, seed: int | None) -> float:
+        """How long a new worker waits before its first tick."""
+        young = self._context.clock.monotonic() - self._started < period
+        if not young or not self._context.spread_start or self._is_newer(target.pod):
+            return 0.0
+        chance = self._context.random if seed is None else Random(f"{seed}/{target.name}/{target.kind}")
+        return chance.uniform(0, period)
 
 
 def _targets(pod: Pod, options: ProbeOptions) -> list[ProbeTarget]:

@@ -53,17 +53,17 @@ async def probe(answer, command=("test", "-f", "/x"), timeout=1):
     ],
 )
 @in_virtual_time
-async def test_outcomes(answer, expected):
+async def test_3_6_exec_outcomes(answer, expected):
     assert (await probe(answer))[0] == expected
 
 
 @in_virtual_time
-async def test_the_command_is_expanded_and_bounded():
+async def test_3_6_exec_the_command_is_expanded_and_bounded():
     _, asked = await probe(ExecResult(0, b""), command=["test", "-f", "$(FILE)"], timeout=90)
     assert asked == [("u1", "c1", ["test", "-f", "/x"], 90, 10240)]
 
 
 @in_virtual_time
-async def test_long_timeouts_are_shown_as_go_shows_them():
+async def test_3_6_exec_long_timeouts_are_shown_as_go_shows_them():
     outcome, _ = await probe(ExecResult(137, b"", timed_out=True), timeout=90)
     assert outcome == failure('command timed out: "test -f /x" timed out after 1m30s')

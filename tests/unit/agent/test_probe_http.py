@@ -66,7 +66,7 @@ def get(cause: str, url: str = "http://127.0.0.1:PORT/") -> str:
         pytest.param("200", success("body"), id="no reason phrase"),
     ],
 )
-def test_the_status_decides(status, expected):
+def test_3_6_http_the_status_decides(status, expected):
     assert asyncio.run(probe_answer(response(status, "body"))) == expected
 
 
@@ -173,12 +173,12 @@ def test_the_status_decides(status, expected):
         ),
     ],
 )
-def test_every_answer_has_its_words(raw, expected):
+def test_3_6_http_every_answer_has_its_words(raw, expected):
     assert asyncio.run(probe_answer(raw)) == expected
 
 
 @in_real_time
-async def test_nobody_listens():
+async def test_3_6_http_nobody_listens():
     async with serving(answering("")) as port:
         pass
     outcome = await probe(port, path="/healthz")
@@ -188,7 +188,7 @@ async def test_nobody_listens():
 
 
 @in_real_time
-async def test_a_reset_connection_names_both_ends():
+async def test_3_6_http_a_reset_connection_names_both_ends():
     async def talk(peer: Peer) -> None:
         await peer.request()
         peer.reset()
@@ -202,7 +202,7 @@ async def test_a_reset_connection_names_both_ends():
 
 
 @in_real_time
-async def test_a_reset_at_any_byte_gives_one_outcome():
+async def test_a37_a_reset_at_any_byte_gives_one_outcome():
     answer = response("200 OK", "abc", "X-Filler: 12345").encode()
     for cut in range(len(answer) + 1):
 
@@ -219,7 +219,7 @@ async def test_a_reset_at_any_byte_gives_one_outcome():
 
 
 @in_real_time
-async def test_the_request_is_go_s():
+async def test_3_6_http_the_request_is_go_s():
     seen: list[str] = []
     async with serving(answering(response(), seen)) as port:
         await probe(port, path="/a b?q=1&r=%2F#frag")
@@ -233,7 +233,7 @@ async def test_the_request_is_go_s():
 
 
 @in_real_time
-async def test_given_headers_are_canonical_sorted_repeated_and_win_over_defaults():
+async def test_3_6_http_given_headers_are_canonical_sorted_repeated_and_win_over_defaults():
     seen: list[str] = []
     headers = [
         HTTPHeader(name="x-b", value="2"),
@@ -258,7 +258,7 @@ async def test_given_headers_are_canonical_sorted_repeated_and_win_over_defaults
 
 
 @in_real_time
-async def test_an_empty_user_agent_is_not_sent():
+async def test_3_6_http_an_empty_user_agent_is_not_sent():
     seen: list[str] = []
     async with serving(answering(response(), seen)) as port:
         await probe(port, http_headers=[HTTPHeader(name="User-Agent", value="")])
@@ -279,7 +279,7 @@ async def test_an_empty_user_agent_is_not_sent():
         pytest.param(HTTPHeader(name="Host", value="a\nb"), "http: invalid Host header", id="a host"),
     ],
 )
-def test_headers_cannot_inject(header, cause):
+def test_3_6_http_headers_cannot_inject(header, cause):
     outcome = asyncio.run(probe_answer(response(), http_headers=[header]))
     assert outcome == failure(get(cause))
 
@@ -293,19 +293,19 @@ def test_headers_cannot_inject(header, cause):
         pytest.param("99999", error("invalid port number: 99999"), id="a number as text"),
     ],
 )
-def test_a_port_that_leads_nowhere_is_an_error_of_the_check(port, expected):
+def test_3_6_http_a_port_that_leads_nowhere_is_an_error_of_the_check(port, expected):
     assert asyncio.run(probe(port)) == expected
 
 
 @in_real_time
-async def test_a_port_may_be_named():
+async def test_3_6_http_a_port_may_be_named():
     async with serving(answering(response("200 OK", "named"))) as port:
         container = Container(name="c", ports=[ContainerPort(name="web", container_port=port)])
         assert await probe("web", container=container) == success("named")
 
 
 @in_real_time
-async def test_a_body_is_read_up_to_ten_kibibytes_and_no_further():
+async def test_3_6_http_a_body_is_read_up_to_ten_kibibytes_and_no_further():
     async def talk(peer: Peer) -> None:
         await peer.request()
         await peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
@@ -318,7 +318,7 @@ async def test_a_body_is_read_up_to_ten_kibibytes_and_no_further():
 
 
 @in_real_time
-async def test_headers_without_end_are_given_up():
+async def test_a37_headers_without_end_are_given_up():
     async def talk(peer: Peer) -> None:
         await peer.request()
         await peer.send("HTTP/1.1 200 OK\r\n")
@@ -333,7 +333,7 @@ async def test_headers_without_end_are_given_up():
 
 
 @in_real_time
-async def test_1xx_answers_without_end_are_given_up():
+async def test_a37_1xx_answers_without_end_are_given_up():
     async def talk(peer: Peer) -> None:
         await peer.request()
         while True:
@@ -384,7 +384,7 @@ async def endless_chunks_of_nothing(peer: Peer) -> None:
     ],
 )
 @in_virtual_time
-async def test_one_time_limit_for_everything(talk, expected):
+async def test_3_6_http_one_time_limit_for_everything(talk, expected):
     loop = asyncio.get_running_loop()
     async with serving(talk) as port:
         began = loop.time()
@@ -394,7 +394,7 @@ async def test_one_time_limit_for_everything(talk, expected):
 
 
 @in_real_time
-async def test_redirects_on_the_same_host_are_followed_with_headers_and_referer():
+async def test_3_6_http_redirects_on_the_same_host_are_followed_with_headers_and_referer():
     seen: list[str] = []
 
     async def talk(peer: Peer) -> None:
@@ -416,7 +416,7 @@ async def test_redirects_on_the_same_host_are_followed_with_headers_and_referer(
     "location",
     ["http://other.test/", "//other.test/x", "https://169.254.169.254/latest", "http://localhost:1/"],
 )
-def test_a_redirect_to_another_host_is_not_followed_and_counts_as_success(location):
+def test_3_6_http_a_redirect_to_another_host_is_not_followed_and_counts_as_success(location):
     answer = response("302 Found", "elsewhere", f"Location: {location}")
     assert asyncio.run(probe_answer(answer)) == warning(
         "Probe terminated redirects, Response body: elsewhere"
@@ -424,7 +424,7 @@ def test_a_redirect_to_another_host_is_not_followed_and_counts_as_success(locati
 
 
 @in_real_time
-async def test_redirects_without_end_stop_after_ten():
+async def test_3_6_http_redirects_without_end_stop_after_ten():
     seen: list[str] = []
     async with serving(answering(response("302 Found", "", "Location: /again"), seen)) as port:
         outcome = await probe(port)
@@ -433,7 +433,7 @@ async def test_redirects_without_end_stop_after_ten():
 
 
 @in_real_time
-async def test_a_redirect_may_change_the_port():
+async def test_3_6_http_a_redirect_may_change_the_port():
     async with (
         serving(answering(response("200 OK", "second"))) as second,
         serving(answering(response("307 Go", "", f"Location: http://127.0.0.1:{second}/"))) as first,
@@ -452,20 +452,20 @@ async def test_a_redirect_may_change_the_port():
         pytest.param("ftp://127.0.0.1/", 'unsupported protocol scheme "ftp"', id="another protocol"),
     ],
 )
-def test_a_redirect_that_leads_nowhere_is_a_failure(location, cause):
+def test_3_6_http_a_redirect_that_leads_nowhere_is_a_failure(location, cause):
     outcome = asyncio.run(probe_answer(response("302 Found", "", f"Location: {location}")))
     assert outcome.verdict == "failure"
     assert outcome.output.endswith(cause)
 
 
 @in_real_time
-async def test_https_is_not_verified():
+async def test_3_6_http_https_is_not_verified():
     async with serving(answering(response("200 OK", "secret")), tls=True) as port:
         assert await probe(port, scheme="HTTPS") == success("secret")
 
 
 @in_real_time
-async def test_a_plain_answer_to_https_is_said_so():
+async def test_3_6_http_a_plain_answer_to_https_is_said_so():
     async def talk(peer: Peer) -> None:
         await peer.reader.read(100)
         await peer.send("HTTP/1.0 400 Bad Request\r\n\r\n")
@@ -485,7 +485,7 @@ async def test_a_plain_answer_to_https_is_said_so():
         pytest.param(b"\x15\x03\x03\x00\x02\x02\x28", "remote error: tls: handshake failure", id="an alert"),
     ],
 )
-def test_a_handshake_that_fails_says_how(greeting, cause):
+def test_3_6_http_a_handshake_that_fails_says_how(greeting, cause):
     async def talk(peer: Peer) -> None:
         await peer.reader.read(100)
         await peer.send(greeting)
@@ -500,7 +500,7 @@ def test_a_handshake_that_fails_says_how(greeting, cause):
 
 
 @in_virtual_time
-async def test_a_silent_tls_server_costs_the_timeout():
+async def test_3_6_http_a_silent_tls_server_costs_the_timeout():
     async with serving(deaf) as port:
         outcome = await probe(port, timeout=2, scheme="HTTPS")
     assert outcome == failure(f'Get "https://127.0.0.1:{port}/": {NO_ANSWER}')
@@ -537,7 +537,40 @@ async def test_nothing_is_left_open():
 
 
 @in_real_time
-async def test_a_name_nobody_knows_is_a_failure():
+async def test_3_6_http_a_name_nobody_knows_is_a_failure():
     outcome = await probe(80, host="no.such.host.invalid", timeout=10)
     assert outcome.verdict == "failure"
     assert "dial tcp: lookup no.such.host.invalid" in outcome.output
+
+
+@in_virtual_time
+async def test_3_6_http_no_proxy_is_used(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with serving(answering(response(body="direct"))) as port:
+        assert await probe(port) == success("direct")
+
+
+@in_virtual_time
+async def test_3_6_http_a_new_connection_for_every_check_even_if_the_server_would_keep_it():
+    connections = 0
+
+    async def talk(peer: Peer) -> None:
+        nonlocal connections
+        connections += 1
+        while await peer.request():
+            await peer.send(response("200 OK", "ok", "Connection: keep-alive"))
+
+    async with serving(talk) as port:
+        for _ in range(3):
+            assert await probe(port) == success("ok")
+    assert connections == 3
+
+
+@in_virtual_time
+async def test_3_6_http_a_given_host_goes_into_the_request_and_not_into_the_connection():
+    seen: list[str] = []
+    async with serving(answering(response(body="ok"), seen)) as port:
+        header = HTTPHeader(name="host", value="web.example.com")
+        assert await probe(port, http_headers=[header]) == success("ok")
+    assert "Host: web.example.com\r\n" in seen[0]

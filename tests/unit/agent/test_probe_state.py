@@ -42,7 +42,7 @@ def new_state(
     )
 
 
-def test_the_api_s_defaults():
+def test_3_1_the_api_s_defaults():
     assert ProbeTiming.of(Probe()) == ProbeTiming(10, 1, 0, 1, 3)
     zeros = Probe(period_seconds=0, timeout_seconds=0, success_threshold=0, failure_threshold=0)
     assert ProbeTiming.of(zeros) == ProbeTiming(10, 1, 0, 1, 3)
@@ -89,7 +89,7 @@ def test_the_api_s_defaults():
         pytest.param(new_state(), NOT_STARTED, Decision.WAIT, "failure", id="9: readiness waits for it too"),
     ],
 )
-def test_one_check_in_order(state, view, decision, result):
+def test_3_3_one_check_in_order(state, view, decision, result):
     assert state.check(view, NOW, 0.0) is decision
     assert state.result == result
 
@@ -106,13 +106,13 @@ def test_3_3_row_4_an_instance_older_than_the_agent_keeps_what_its_status_says()
 @pytest.mark.parametrize(
     ("waited", "decision"), [(4.999, Decision.WAIT), (5.0, Decision.PROBE), (5.1, Decision.PROBE)]
 )
-def test_the_initial_delay_counts_whole_seconds_of_the_wall_clock(waited, decision):
+def test_3_3_the_initial_delay_counts_whole_seconds_of_the_wall_clock(waited, decision):
     state = new_state(LIVENESS, initial_delay_seconds=5)
     assert state.check(RUNNING, NOW + timedelta(seconds=waited), 100.0) is decision
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1)])
-def test_a_stepped_wall_clock_neither_skips_nor_stretches_the_initial_delay(step):
+def test_3_3_a_stepped_wall_clock_neither_skips_nor_stretches_the_initial_delay(step):
     state = new_state(LIVENESS, initial_delay_seconds=5)
     assert state.check(RUNNING, NOW, 100.0) is Decision.WAIT
     assert state.check(RUNNING, NOW + step, 104.9) is Decision.WAIT
@@ -134,7 +134,7 @@ def ready_state(kind: ProbeKind, **numbers) -> ProbeState:
     return state
 
 
-def test_liveness_fails_at_the_threshold_and_holds():
+def test_3_4_liveness_fails_at_the_threshold_and_holds():
     state = ready_state(LIVENESS)
     assert account(state, "--") == ["success", "success"]
     assert not state.on_hold
@@ -143,13 +143,13 @@ def test_liveness_fails_at_the_threshold_and_holds():
     assert state.check(RUNNING, NOW, 0.0) is Decision.WAIT
 
 
-def test_a_success_in_between_starts_the_run_again():
+def test_3_4_a_success_in_between_starts_the_run_again():
     state = ready_state(LIVENESS, failure_threshold=2)
     assert account(state, "-+-+-") == ["success"] * 5
     assert account(state, "-") == ["failure"]
 
 
-def test_readiness_needs_its_successes_in_a_row_and_goes_both_ways():
+def test_3_4_readiness_needs_its_successes_in_a_row_and_goes_both_ways():
     state = ready_state(READINESS, success_threshold=2, failure_threshold=2)
     assert account(state, "+-++") == ["failure", "failure", "failure", "success"]
     assert account(state, "-+--") == ["success", "success", "success", "failure"]
@@ -157,14 +157,14 @@ def test_readiness_needs_its_successes_in_a_row_and_goes_both_ways():
 
 
 @pytest.mark.parametrize("outcome", ["+", "-"])
-def test_any_stored_startup_result_holds(outcome):
+def test_3_4_any_stored_startup_result_holds(outcome):
     state = ready_state(STARTUP, failure_threshold=1)
     account(state, outcome)
     assert state.on_hold
     assert state.run == 0
 
 
-def test_a_new_container_releases_the_hold_and_begins_again():
+def test_3_4_a_new_container_releases_the_hold_and_begins_again():
     state = ready_state(LIVENESS, failure_threshold=1)
     account(state, "-")
     again = ContainerView("Running", "10.0.0.5", "two", started_at=NOW, started=True)
@@ -172,7 +172,7 @@ def test_a_new_container_releases_the_hold_and_begins_again():
     assert (state.container_id, state.result, state.on_hold) == ("two", "success", False)
 
 
-def test_the_failure_run_of_readiness_survives_a_restart():
+def test_3_4_the_failure_run_of_readiness_survives_a_restart():
     state = ready_state(READINESS, failure_threshold=3)
     account(state, "+--")
     again = ContainerView("Running", "10.0.0.5", "two", started_at=NOW, started=True)
@@ -181,14 +181,14 @@ def test_the_failure_run_of_readiness_survives_a_restart():
     assert state.run == 2
 
 
-def test_the_run_is_reset_by_a_hold():
+def test_3_4_the_run_is_reset_by_a_hold():
     state = ready_state(LIVENESS, failure_threshold=2)
     account(state, "--")
     state.check(ContainerView("Running", "", "two", started_at=NOW, started=True), NOW, 0.0)
     assert account(state, "--") == ["success", "failure"]
 
 
-def test_what_a_check_sees_of_a_status():
+def test_3_3_what_a_check_sees_of_a_status():
     status = PodStatus(
         phase="Running",
         pod_ip="10.0.0.5",

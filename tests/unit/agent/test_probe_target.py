@@ -29,7 +29,7 @@ BASE = URL("http", "10.0.0.5:8080", "/a/b", "q=1")
         pytest.param("http://evil.test/x", "/x", "/x", id="another host loses"),
     ],
 )
-def test_the_path_is_a_reference(path, shown, asked):
+def test_3_6_http_the_path_is_a_reference(path, shown, asked):
     url = probe_url("HTTP", "10.0.0.5", 8080, path)
     if path == "a:b/c":  # Go takes "a" for a scheme; then it is overwritten
         shown, asked = "/b/c", "/b/c"
@@ -37,7 +37,7 @@ def test_the_path_is_a_reference(path, shown, asked):
     assert url.request_uri == asked
 
 
-def test_an_ipv6_host_has_brackets():
+def test_3_6_http_an_ipv6_host_has_brackets():
     url = probe_url("https", "fd00::1", 443, "/")
     assert str(url) == "https://[fd00::1]:443/"
     assert (url.hostname, url.port) == ("fd00::1", 443)
@@ -54,19 +54,19 @@ def test_an_ipv6_host_has_brackets():
         pytest.param("//h/x", "http://h/x", id="another host"),
     ],
 )
-def test_where_a_redirect_leads(location, expected):
+def test_3_6_http_where_a_redirect_leads(location, expected):
     assert str(redirect_url(BASE, location)) == expected
 
 
 @pytest.mark.parametrize(
     ("location", "port"), [("https://h/", 443), ("http://h/", 80), ("http://[::1]/", 80)]
 )
-def test_the_default_port_is_the_scheme_s(location, port):
+def test_3_6_http_the_default_port_is_the_scheme_s(location, port):
     assert redirect_url(BASE, location).port == port
 
 
 @pytest.mark.parametrize("location", ["/a\x01", "http://[::1", "http://h:port/", ":x", "/%2"])
-def test_a_location_that_is_no_url_is_refused(location):
+def test_3_6_http_a_location_that_is_no_url_is_refused(location):
     with pytest.raises(URLError, match="failed to parse Location header"):
         redirect_url(BASE, location)
 
@@ -85,7 +85,7 @@ CONTAINER = Container(
 @pytest.mark.parametrize(
     ("port", "expected"), [(80, 80), ("web", 8080), ("81", 81), ("+82", 82)], ids=lambda value: repr(value)
 )
-def test_ports(port, expected):
+def test_3_6_ports(port, expected):
     assert resolve_port(port, CONTAINER) == expected
 
 
@@ -100,20 +100,20 @@ def test_ports(port, expected):
         ("", 'strconv.Atoi: parsing "": invalid syntax'),
     ],
 )
-def test_ports_that_lead_nowhere(port, text):
+def test_3_6_ports_that_lead_nowhere(port, text):
     with pytest.raises(TargetError) as caught:
         resolve_port(port, CONTAINER)
     assert str(caught.value) == text
 
 
-def test_the_host_is_the_manifest_s_or_the_pod_s():
+def test_3_1_the_host_is_the_manifest_s_or_the_pod_s():
     assert resolve_host("h", "10.0.0.5") == "h"
     assert resolve_host(None, "10.0.0.5") == "10.0.0.5"
     with pytest.raises(TargetError):
         resolve_host("", "")
 
 
-def test_a_command_sees_literal_variables_only():
+def test_3_6_exec_a_command_sees_literal_variables_only():
     command = ["$(A)", "x$(A)y", "$(B)", "$(C)", "$(NONE)", "$$(A)", "$A", "$(", "$"]
     assert expand_command(command, CONTAINER) == ["1", "x1y", "", "$(A)", "$(NONE)", "$(A)", "$A", "$(", "$"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from pathlib import Path
 
@@ -23,7 +24,7 @@ async def probe(port: int | str, timeout: float = 1, host: str | None = None):
 
 
 @in_virtual_time
-async def test_being_accepted_is_success_and_the_server_sees_an_orderly_end():
+async def test_3_6_tcp_being_accepted_is_success_and_the_server_sees_an_orderly_end():
     seen: list[bytes] = []
 
     async def talk(peer: Peer) -> None:
@@ -59,14 +60,14 @@ async def test_3_6_socket_nothing_is_left_of_a_probe_not_even_time_wait():
 
 
 @in_virtual_time
-async def test_nobody_listens():
+async def test_3_6_tcp_nobody_listens():
     async with serving(lambda peer: peer.request()) as port:
         pass
     assert await probe(port) == failure(f"dial tcp 127.0.0.1:{port}: connect: connection refused")
 
 
 @in_virtual_time
-async def test_a_full_backlog_costs_the_timeout():
+async def test_3_6_tcp_a_full_backlog_costs_the_timeout():
     listener = socket.socket()
     waiting: list[socket.socket] = []
     with listener:
@@ -86,12 +87,12 @@ async def test_a_full_backlog_costs_the_timeout():
 
 
 @in_virtual_time
-async def test_a_port_that_leads_nowhere_is_an_error_of_the_check():
+async def test_3_6_tcp_a_port_that_leads_nowhere_is_an_error_of_the_check():
     assert await probe("db") == error('strconv.Atoi: parsing "db": invalid syntax')
 
 
 @in_virtual_time
-async def test_ipv6_is_shown_in_brackets():
+async def test_3_6_tcp_ipv6_is_shown_in_brackets():
     with socket.socket(socket.AF_INET6) as unused:
         try:
             unused.bind(("::1", 0))
@@ -108,3 +109,21 @@ async def test_running_out_of_descriptors_is_a_failure_like_any_other(monkeypatc
 
     monkeypatch.setattr(connection.socket, "socket", refuse)
     assert await probe(80) == failure("dial tcp 127.0.0.1:80: socket: too many open files")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        pytest.param(errno.EHOSTUNREACH, "no route to host", id="no route"),
+        pytest.param(errno.ENETUNREACH, "network is unreachable", id="no network"),
+        pytest.param(errno.ECONNREFUSED, "connection refused", id="refused"),
+        pytest.param(errno.EADDRNOTAVAIL, "cannot assign requested address", id="ports used up"),
+    ],
+)
+@in_virtual_time
+async def test_3_6_tcp_failures_of_connect_in_go_s_words(monkeypatch, number, text):
+    async def fail(sock, address):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
+    assert await probe(80) == failure(f"dial tcp 127.0.0.1:80: connect: {text}")

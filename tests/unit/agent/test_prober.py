@@ -136,7 +136,7 @@ def make_pod(
 
 
 @in_virtual_time
-async def test_ticks_count_from_the_worker_s_creation_not_from_the_container_s_start():
+async def test_3_2_ticks_count_from_the_worker_s_creation_not_from_the_container_s_start():
     node = Node()
     pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
     node.manager.add_pod(pod)
@@ -148,7 +148,7 @@ async def test_ticks_count_from_the_worker_s_creation_not_from_the_container_s_s
 
 
 @in_virtual_time
-async def test_the_first_probe_comes_at_the_first_tick_after_the_initial_delay():
+async def test_3_3_the_first_probe_comes_at_the_first_tick_after_the_initial_delay():
     node = Node()
     pod = make_pod(liveness_probe=exec_probe(period_seconds=10, initial_delay_seconds=12))
     node.manager.add_pod(pod)
@@ -160,7 +160,7 @@ async def test_the_first_probe_comes_at_the_first_tick_after_the_initial_delay()
 
 
 @in_virtual_time
-async def test_a_slow_check_leaves_one_tick_pending_and_the_grid_where_it_was():
+async def test_3_2_a_slow_check_leaves_one_tick_pending_and_the_grid_where_it_was():
     node = Node(seconds=2.5)
     pod = make_pod(liveness_probe=exec_probe(period_seconds=1))
     node.publish(pod, node.runs())
@@ -174,7 +174,7 @@ async def test_a_slow_check_leaves_one_tick_pending_and_the_grid_where_it_was():
 
 
 @in_virtual_time
-async def test_readiness_is_probed_at_once_when_asked_and_its_ticker_starts_again():
+async def test_3_2_readiness_is_probed_at_once_when_asked_and_its_ticker_starts_again():
     node = Node(BAD)
     pod = make_pod(
         readiness_probe=exec_probe(period_seconds=10), liveness_probe=exec_probe(period_seconds=100)
@@ -191,7 +191,7 @@ async def test_readiness_is_probed_at_once_when_asked_and_its_ticker_starts_agai
 
 
 @in_virtual_time
-async def test_a_trigger_during_a_check_is_remembered_once():
+async def test_3_2_a_trigger_during_a_check_is_remembered_once():
     node = Node(seconds=1)
     pod = make_pod(readiness_probe=exec_probe(period_seconds=10))
     node.publish(pod, node.runs())
@@ -205,7 +205,7 @@ async def test_a_trigger_during_a_check_is_remembered_once():
 
 
 @in_virtual_time
-async def test_workers_of_a_young_agent_wait_a_random_part_of_their_period():
+async def test_3_2_workers_of_a_young_agent_wait_a_random_part_of_their_period():
     node = Node(spread=True)
     pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
     node.publish(pod, node.runs())
@@ -220,7 +220,7 @@ async def test_workers_of_a_young_agent_wait_a_random_part_of_their_period():
 
 
 @in_virtual_time
-async def test_liveness_failure_is_told_once_at_the_threshold_and_then_left_alone():
+async def test_3_4_liveness_failure_is_told_once_at_the_threshold_and_then_left_alone():
     node = Node(BAD)
     pod = make_pod(liveness_probe=exec_probe(period_seconds=5, failure_threshold=3))
     node.publish(pod, node.runs())
@@ -237,7 +237,7 @@ async def test_liveness_failure_is_told_once_at_the_threshold_and_then_left_alon
 
 
 @in_virtual_time
-async def test_a_new_instance_is_probed_again_and_the_old_result_is_gone():
+async def test_3_3_a_new_instance_is_probed_again_and_the_old_result_is_gone():
     node = Node(BAD, OK)
     pod = make_pod(liveness_probe=exec_probe(period_seconds=5, failure_threshold=1))
     node.publish(pod, node.runs())
@@ -253,7 +253,7 @@ async def test_a_new_instance_is_probed_again_and_the_old_result_is_gone():
 
 
 @in_virtual_time
-async def test_readiness_tells_every_change_in_both_directions_and_nothing_else():
+async def test_3_4_readiness_tells_every_change_in_both_directions_and_nothing_else():
     node = Node(OK, OK, BAD, BAD, OK)
     pod = make_pod(readiness_probe=exec_probe(period_seconds=1, failure_threshold=2))
     node.publish(pod, node.runs())
@@ -265,7 +265,7 @@ async def test_readiness_tells_every_change_in_both_directions_and_nothing_else(
 
 
 @in_virtual_time
-async def test_startup_holds_the_others_back_until_it_succeeded():
+async def test_3_5_startup_holds_the_others_back_until_it_succeeded():
     node = Node(BAD, BAD, OK)
     pod = make_pod(
         startup_probe=exec_probe(period_seconds=1, failure_threshold=5),
@@ -284,7 +284,7 @@ async def test_startup_holds_the_others_back_until_it_succeeded():
 
 
 @in_virtual_time
-async def test_a_check_that_errors_is_tried_three_times_at_once_and_changes_nothing():
+async def test_3_3_a_check_that_errors_is_tried_three_times_at_once_and_changes_nothing():
     node = Node(RunContainerError("no such command"))
     pod = make_pod(liveness_probe=exec_probe(period_seconds=10, failure_threshold=1))
     node.publish(pod, node.runs())
@@ -299,7 +299,7 @@ async def test_a_check_that_errors_is_tried_three_times_at_once_and_changes_noth
 
 
 @in_virtual_time
-async def test_an_error_that_goes_away_at_once_is_no_error():
+async def test_3_3_an_error_that_goes_away_at_once_is_no_error():
     node = Node(RunContainerError("busy"), OK)
     pod = make_pod(readiness_probe=exec_probe())
     node.publish(pod, node.runs())
@@ -311,7 +311,7 @@ async def test_an_error_that_goes_away_at_once_is_no_error():
 
 
 @in_virtual_time
-async def test_errors_do_not_break_a_run_of_failures():
+async def test_3_4_errors_do_not_break_a_run_of_failures():
     node = Node(BAD, *[RunContainerError("busy")] * 3, BAD)
     pod = make_pod(liveness_probe=exec_probe(period_seconds=1, failure_threshold=2))
     node.publish(pod, node.runs())
@@ -322,7 +322,7 @@ async def test_errors_do_not_break_a_run_of_failures():
 
 
 @in_virtual_time
-async def test_a_failure_is_not_tried_again_before_the_next_tick():
+async def test_3_3_a_failure_is_not_tried_again_before_the_next_tick():
     node = Node(BAD)
     pod = make_pod(readiness_probe=exec_probe())
     node.publish(pod, node.runs())
@@ -333,7 +333,7 @@ async def test_a_failure_is_not_tried_again_before_the_next_tick():
 
 
 @in_virtual_time
-async def test_a_dead_container_is_not_ready():
+async def test_3_3_a_dead_container_is_not_ready():
     node = Node(OK)
     pod = make_pod(readiness_probe=exec_probe(period_seconds=1))
     node.publish(pod, node.runs())
@@ -347,7 +347,7 @@ async def test_a_dead_container_is_not_ready():
 
 
 @in_virtual_time
-async def test_a_worker_ends_with_a_container_that_does_not_come_back():
+async def test_3_2_a_worker_ends_with_a_container_that_does_not_come_back():
     node = Node(OK)
     pod = make_pod(policy="Never", liveness_probe=exec_probe(period_seconds=1))
     node.publish(pod, node.runs())
@@ -363,7 +363,7 @@ async def test_a_worker_ends_with_a_container_that_does_not_come_back():
 
 
 @in_virtual_time
-async def test_termination_stops_liveness_and_startup_of_regular_containers_only():
+async def test_3_7_termination_stops_liveness_and_startup_of_regular_containers_only():
     node = Node(OK)
     side = Container(name="side", restart_policy="Always", liveness_probe=exec_probe(period_seconds=1))
     pod = make_pod(
@@ -384,7 +384,7 @@ async def test_termination_stops_liveness_and_startup_of_regular_containers_only
 
 
 @in_virtual_time
-async def test_only_sidecars_among_init_containers_are_probed():
+async def test_3_2_only_sidecars_among_init_containers_are_probed():
     node = Node(BAD)
     plain = Container(name="prepare", liveness_probe=exec_probe())
     side = Container(name="side", restart_policy="Always", liveness_probe=exec_probe())
@@ -397,7 +397,7 @@ async def test_only_sidecars_among_init_containers_are_probed():
 
 
 @in_virtual_time
-async def test_removing_a_pod_ends_its_workers_in_the_middle_of_a_check():
+async def test_3_2_removing_a_pod_ends_its_workers_in_the_middle_of_a_check():
     node = Node(BAD, seconds=30)
     pod = make_pod(liveness_probe=exec_probe(failure_threshold=1))
     node.publish(pod, node.runs())
@@ -412,7 +412,7 @@ async def test_removing_a_pod_ends_its_workers_in_the_middle_of_a_check():
 
 
 @in_virtual_time
-async def test_adding_a_pod_again_keeps_its_workers():
+async def test_3_2_adding_a_pod_again_keeps_its_workers():
     node = Node()
     pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
     node.publish(pod, node.runs())
@@ -425,7 +425,7 @@ async def test_adding_a_pod_again_keeps_its_workers():
 
 
 @in_virtual_time
-async def test_a_worker_keeps_the_deletion_it_was_born_with():
+async def test_3_2_a_worker_keeps_the_deletion_it_was_born_with():
     node = Node(BAD)
     pod = make_pod(liveness_probe=exec_probe(period_seconds=1, failure_threshold=1))
     pod.metadata.deletion_timestamp = node.clock.now()
@@ -437,7 +437,7 @@ async def test_a_worker_keeps_the_deletion_it_was_born_with():
 
 
 @in_virtual_time
-async def test_an_instance_from_before_the_agent_has_no_result_until_it_was_probed():
+async def test_14_1_an_instance_from_before_the_agent_has_no_result_until_it_was_probed():
     node = Node(BAD, spread=True)
     pod = make_pod(readiness_probe=exec_probe(period_seconds=10, failure_threshold=2))
     node.publish(pod, node.runs(ago=60))
@@ -452,7 +452,7 @@ async def test_an_instance_from_before_the_agent_has_no_result_until_it_was_prob
 
 
 @in_virtual_time
-async def test_a_pod_that_came_with_its_status_is_probed_before_anything_is_published():
+async def test_14_1_a_pod_that_came_with_its_status_is_probed_before_anything_is_published():
     node = Node(OK)
     pod = make_pod(readiness_probe=exec_probe(period_seconds=1))
     pod.status = PodStatus(phase="Running", pod_ip="127.0.0.1", container_statuses=[node.runs(ago=60)])
@@ -487,7 +487,7 @@ async def test_hung_probes_delay_no_other():
 
 
 @in_virtual_time
-async def test_network_probes_go_to_the_pod_s_address():
+async def test_3_6_network_probes_go_to_the_pod_s_address():
     node = Node()
     async with serving(lambda peer: peer.reader.read()) as port:
         pod = make_pod(readiness_probe=Probe(tcp_socket=TCPSocketAction(port=port)))
@@ -555,7 +555,7 @@ async def test_a_mistake_in_the_prober_is_loud_and_stops_no_worker(caplog):
 
 
 @in_virtual_time
-async def test_a_ticker_that_nobody_waited_for_ticks_once_and_keeps_its_grid():
+async def test_3_2_a_ticker_that_nobody_waited_for_ticks_once_and_keeps_its_grid():
     ticker = Ticker(10)
     loop = asyncio.get_running_loop()
     assert await ticker.wait() == 0
@@ -568,6 +568,166 @@ async def test_a_ticker_that_nobody_waited_for_ticks_once_and_keeps_its_grid():
     await ticker.wait()
     await ticker.wait()
     assert loop.time() == pytest.approx(50)
+
+
+# Rows of section 3 that need the whole worker
+
+
+@in_virtual_time
+async def test_3_2_workers_are_made_for_regular_containers_and_sidecars_startup_first():
+    sidecar = Container(name="proxy", restart_policy="Always", liveness_probe=exec_probe())
+    pod = make_pod(
+        sidecar, liveness_probe=exec_probe(), readiness_probe=exec_probe(), startup_probe=exec_probe()
+    )
+    node = Node()
+    node.manager.add_pod(pod)
+    assert [(name, kind.value) for name, kind in node.manager._workers["u1"]] == [
+        ("main", "Startup"),
+        ("main", "Readiness"),
+        ("main", "Liveness"),
+        ("proxy", "Liveness"),
+    ]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_3_2_probes_of_a_pod_newer_than_the_agent_do_not_wait():
+    node = Node(spread=True)
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
+    pod.metadata.creation_timestamp = node.clock.now()
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await settle()
+    assert node.probed == [0]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_3_2_only_readiness_is_probed_when_asked():
+    node = Node()
+    pod = make_pod(liveness_probe=exec_probe(period_seconds=10))
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(3)
+    node.manager.probe_readiness_now("u1", "main")
+    node.manager.probe_readiness_now("nobody", "main")
+    await asyncio.sleep(8)
+    assert node.probed == [0, 10]
+    await node.manager.close()
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+@in_virtual_time
+async def test_3_3_rows_1_and_2_without_a_status_it_waits_and_a_final_phase_ends_it(phase):
+    node = Node()
+    pod = make_pod(policy="Never", liveness_probe=exec_probe(period_seconds=1))
+    node.manager.add_pod(pod)
+    await asyncio.sleep(2.5)
+    assert node.probed == []
+    assert node.manager._workers["u1"]
+    node.publish(pod, node.runs(), phase=phase)
+    await asyncio.sleep(1)
+    assert node.probed == []
+    assert not node.manager._workers["u1"]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_3_4_a_warning_counts_as_success_and_makes_an_event():
+    async def moved(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(
+            "HTTP/1.1 302 Found\r\nLocation: http://elsewhere.test/\r\nContent-Length: 2\r\n\r\ngo"
+        )
+
+    node = Node()
+    async with serving(moved) as port:
+        probe = Probe(http_get=HTTPGetAction(port=port, scheme="HTTP", path="/"), period_seconds=1)
+        pod = make_pod(readiness_probe=probe)
+        node.publish(pod, node.runs())
+        node.manager.add_pod(pod)
+        await asyncio.sleep(0.5)
+        await node.manager.close()
+    assert [outcome.result for outcome in node.seen] == ["success"]
+    path = "spec.containers{main}"
+    text = "Readiness probe warning: Probe terminated redirects, Response body: go"
+    assert [event[1:] for event in node.events] == [("Warning", "ProbeWarning", text, path)]
+
+
+@in_virtual_time
+async def test_3_4_the_longest_time_to_the_kill_of_a_hanging_container():
+    """initialDelay rounded up to a tick + (failureThreshold - 1) × period + timeout."""
+    node = Node(ExecResult(137, b"", timed_out=True), seconds=2)
+    pod = make_pod(
+        liveness_probe=exec_probe(
+            initial_delay_seconds=13, period_seconds=10, failure_threshold=3, timeout_seconds=2
+        )
+    )
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(100)
+    assert node.changes == [(20 + 2 * 10 + 2, "u1")]
+    await node.manager.close()
+
+
+@pytest.mark.parametrize("kind", ["Liveness", "Readiness", "Startup"])
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        pytest.param(BAD, "probe failed: sick", id="failed"),
+        pytest.param(
+            RunContainerError("no such binary"),
+            "probe errored and resulted in unknown state: no such binary",
+            id="errored",
+        ),
+        pytest.param(
+            ExecResult(137, b"", timed_out=True),
+            'probe failed: command timed out: "check" timed out after 1s',
+            id="timed out",
+        ),
+    ],
+)
+@pytest.mark.parametrize("init", [False, True], ids=["regular", "sidecar"])
+@in_virtual_time
+async def test_3_5_the_event_of_every_check_that_did_not_succeed(kind, answer, text, init):
+    node = Node(answer)
+    probes = {f"{kind.lower()}_probe": exec_probe(period_seconds=10)}
+    if init:
+        pod = make_pod(Container(name="proxy", restart_policy="Always", **probes))
+        node.publish(pod, node.runs("proxy", started=kind != "Startup"))
+        path = "spec.initContainers{proxy}"
+    else:
+        pod = make_pod(**probes)
+        node.publish(pod, node.runs(started=kind != "Startup"))
+        path = "spec.containers{main}"
+    node.manager.add_pod(pod)
+    await asyncio.sleep(1)
+    assert node.events == [(0, "Warning", "Unhealthy", f"{kind} {text}", path)]
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_3_5_success_makes_no_event():
+    node = Node(OK)
+    pod = make_pod(liveness_probe=exec_probe(), readiness_probe=exec_probe())
+    node.publish(pod, node.runs())
+    node.manager.add_pod(pod)
+    await asyncio.sleep(60)
+    assert node.probed
+    assert node.events == []
+    await node.manager.close()
+
+
+@in_virtual_time
+async def test_3_5_readiness_begins_and_liveness_does_not_until_the_first_result():
+    node = Node(ExecResult(0, b""), seconds=3)
+    pod = make_pod(liveness_probe=exec_probe(), readiness_probe=exec_probe(), startup_probe=exec_probe())
+    node.publish(pod, node.runs(started=False))
+    node.manager.add_pod(pod)
+    await settle()
+    result = node.result()
+    assert (result.liveness, result.readiness, result.startup) == ("success", "failure", "unknown")
+    await node.manager.close()
 
 
 # Beyond the kubelet: annotations (`v1.probe_options`)
