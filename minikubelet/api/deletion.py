@@ -75,9 +75,10 @@ def begin(pod: Object, asked: int | None, now: datetime) -> None:
 def _shorten(metadata: Object, asked: int | None) -> None:
     """Only a smaller period counts; the deadline moves to where it would have been with it."""
     present = metadata.get("deletionGracePeriodSeconds", 0)
+    if asked is not None and asked < 0:
+        asked = 1
     if asked is None or asked >= present:
         return
-    asked = max(asked, 0)
     deadline = datetime.fromisoformat(metadata["deletionTimestamp"]).astimezone(UTC)
     metadata["deletionTimestamp"] = timestamp(deadline - timedelta(seconds=present - asked))
     metadata["deletionGracePeriodSeconds"] = asked
