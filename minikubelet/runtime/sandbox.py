@@ -99,7 +99,7 @@ class Sandbox:
 
     def lose_shim(self) -> None:
         """The shim is gone, the pod's cgroup was killed: take what was written last, nothing runs any
-        more.
+        more. When that was found is written down, so that the next agent does not find it again.
         """
         self.client = None
         now = time.time()
@@ -110,6 +110,8 @@ class Sandbox:
                 container.exit_code = LOST_EXIT_CODE
                 container.finished_at = now
                 container.labels["lost"] = "true"
+        if self.directory.exists():
+            self.write()
 
     def write(self) -> None:
         """Keep the record of a sandbox without a shim: nobody else writes it any more."""

@@ -350,7 +350,8 @@ class Service:
                 await self._network.adopt(sandbox.uid, sandbox.record.network.address)
         except ShimUnavailable:
             sandbox = Sandbox(record, directory)
-            self._cgroups.kill(sandbox.cgroup)
+            for container in record.containers:  # its own: the pod may live on in a newer sandbox
+                self._cgroups.kill(f"{sandbox.cgroup}/{container.id}")
             sandbox.lose_shim()
         self._sandboxes.setdefault(sandbox.uid, []).insert(0, sandbox)
 

@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.leaks import no_leaks
 
 from .conftest import Agent, make_agent, remove_network, simple_pod, until
 from .history import PODS, ask, history, ready, revision
-from .test_agent_restart import children
+from .test_agent_restart import children, shim_pid
 
 KILLS = 36
 SEED = 20261122
@@ -120,6 +121,28 @@ def test_after_a_reboot_pods_are_restarted_by_their_policy(fresh_agent: Agent) -
     assert event["message"] == f"Node node1 has been rebooted, boot id: {boot_id}"
     (manifests / "static.yaml").unlink()
     until(lambda: not agent.pod("static-node1"), what="the static pod to go")
+
+
+def test_the_end_of_a_lost_container_is_found_once(fresh_agent: Agent) -> None:
+    agent = fresh_agent
+    agent.start()
+    agent.apply(simple_pod("phoenix", "sleep", "infinity"))
+    agent.wait_running("phoenix")
+    os.kill(shim_pid(agent, "phoenix"), signal.SIGKILL)
+    until(lambda: agent.container("phoenix").get("restartCount") == 1, what="a new container")
+    agent.wait_running("phoenix")
+    before = agent.container("phoenix")
+    assert before["lastState"]["terminated"]["reason"] == "Unknown"
+    until(lambda: time.time() > finished_at(before) + 2, what="another second")
+    agent.stop(signal.SIGKILL)
+    agent.start()
+    agent.apply(simple_pod("next", "sleep", "infinity"))
+    agent.wait_running("next")
+    assert agent.container("phoenix") == before
+
+
+def finished_at(container: dict[str, Any]) -> float:
+    return datetime.fromisoformat(container["lastState"]["terminated"]["finishedAt"]).timestamp()
 
 
 def reboot(agent: Agent) -> None:
