@@ -50,6 +50,7 @@ class ManifestFolder:
         self.path = path.absolute()
         self._make = make
         self._known: dict[str, _Known] = {}
+        self._being_written: set[str] = set()  # said once
 
     @property
     def directory(self) -> Path:
@@ -89,11 +90,14 @@ class ManifestFolder:
             self._known.pop(path, None)
             return
         except BeingWritten:
-            logger.info("%s is being written: looking again when it is closed", path)
+            if path not in self._being_written:
+                logger.info("%s is being written: looking again when it is closed", path)
+            self._being_written.add(path)
             return
         except OSError as error:
             logger.warning("cannot read manifest %s: %s", path, error)
             return
+        self._being_written.discard(path)
         pod = self._read(path, data, now, before.pod if before else None)
         self._known[path] = _Known(stamp, pod)
 
