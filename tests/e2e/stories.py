@@ -80,7 +80,7 @@ def failing_probe(failures: int, path: str = "/run/never-there") -> dict[str, An
     return {"exec": {"command": ["test", "-e", path]}, **every_second}
 
 
-IDLE = "touch /run/trapped; while :; do sleep 0.1; done"
+IDLE = "touch /run/trapped; sleep infinity & wait"
 OBEDIENT = f"trap 'exit 0' TERM; {IDLE}"
 STUBBORN = f"trap '' TERM; {IDLE}"
 # Nobody sees a container running before its postStart has ended: so not before its trap is set.

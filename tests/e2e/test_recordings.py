@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import FACTOR, Agent
+from .conftest import FACTOR, Agent, until
 from .recorder import Line, Record, Recorder, changes, state, told
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -136,11 +136,13 @@ def test_a_recorded_pod_does_here_what_it_did_there(played: Played, story: Story
     record = played.recorder.until(story.name, lambda record: has_come_to(story, played_states(record)))
     compare_states(recorded_states(recording, story), up_to_last(story, played_states(record)), told(record))
 
+    expected = [note["says"] for note in recording["inside_the_container"]][: story.notes]
+    until(
+        lambda: starts(notes_of(played, story)) == starts(expected), what="containers that note their start"
+    )
     played.recorder.api.delete(story.name)
     record = played.recorder.until(story.name, lambda record: record.states()[-1:] == ["gone"])
-    said = [line.partition(" ")[2] for line in notes_of(played.notes, story.name)]
-    expected = [note["says"] for note in recording["inside_the_container"]][: story.notes]
-    assert said[: story.notes] == expected
+    assert notes_of(played, story)[: story.notes] == expected
     if story.after:
         assert tuple(record.states()[-len(story.after) :]) == story.after
 
@@ -218,8 +220,14 @@ def described(pod: Object) -> str:
     return " ".join(words).replace(pod["metadata"].get("uid", "<uid>"), "<uid>")
 
 
-def notes_of(directory: Path, name: str) -> list[str]:
-    return (directory / f"{name}.log").read_text().splitlines()
+def notes_of(played: Played, story: Story) -> list[str]:
+    """What the containers say themselves, without the times."""
+    lines = (played.notes / f"{story.name}.log").read_text().splitlines()
+    return [line.partition(" ")[2] for line in lines]
+
+
+def starts(notes: Sequence[str]) -> int:
+    return len([note for note in notes if note.endswith("start")])
 
 
 # What is played
