@@ -20,6 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import StreamEnded
+
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.prober import ProbeContext, ProbeManager, ProbeObservation
 from minikubelet.runtime.cri import ExecResult
@@ -29,6 +33,7 @@ from minikubelet.v1 import (
     ContainerStateRunning,
     ContainerStatus,
     ExecAction,
+    GRPCAction,
     HTTPGetAction,
     ObjectMeta,
     Pod,
@@ -78,18 +83,40 @@ class Answering(asyncio.Protocol):
         self.transport.close()
 
 
+class Serving(asyncio.Protocol):
+    """A gRPC health service that says SERVING."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.h2 = H2Connection(H2Configuration(client_side=False))
+        self.h2.initiate_connection()
+        transport.write(self.h2.data_to_send())
+
+    def data_received(self, data: bytes) -> None:
+        for event in self.h2.receive_data(data):
+            if isinstance(event, StreamEnded):
+                self.h2.send_headers(1, [(":status", "200"), ("content-type", "application/grpc")])
+                self.h2.send_data(1, b"\0\0\0\0\2\x08\x01")
+                self.h2.send_headers(1, [("grpc-status", "0")], end_stream=True)
+        self.transport.write(self.h2.data_to_send())
+
+
 async def serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Answering, "0.0.0.0", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(kind, "0.0.0.0", 0, backlog=1024) for kind in (Answering, Serving)]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await servers[0].serve_forever()
 
 
 @contextmanager
-def server_process() -> Iterator[int]:
+def server_process() -> Iterator[tuple[int, int]]:
+    """The ports of the HTTP server and of the gRPC server."""
     process = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        yield int(process.stdout.readline())
+        http, grpc = process.stdout.readline().split()
+        yield int(http), int(grpc)
     finally:
         process.kill()
         process.wait()
@@ -161,10 +188,11 @@ def main() -> None:
         asyncio.run(serve())
         return
     rows: list[Row] = []
-    with server_process() as port:
+    with server_process() as (port, grpc_port):
         probes = {
             "http probe": Probe(http_get=HTTPGetAction(path="/healthz", port=port), period_seconds=1),
             "tcp probe": Probe(tcp_socket=TCPSocketAction(port=port), period_seconds=1),
+            "grpc probe": Probe(grpc=GRPCAction(port=grpc_port), period_seconds=1),
             "exec, no command": Probe(exec=ExecAction(command=["true"]), period_seconds=1),
         }
         for name, probe in probes.items():

@@ -6,8 +6,9 @@ peer could fill (what was not asked for stays in the kernel), and the error of e
 Nothing is left of a connection, not even TIME_WAIT: thousands a minute would use up the ports and the
 connection tracking of the node. `close` sends FIN (unless the server did so first), so that the server reads
 an orderly end, and then RST (SO_LINGER 0), which frees both ends at once; `abort` sends RST alone, for a
-connection given up half-way. The kubelet sets SO_LINGER to one second for that purpose; here this would block
-the whole agent in close(2) whenever the peer does not acknowledge.
+connection given up half-way or one whose protocol has a good-bye of its own. The kubelet sets SO_LINGER to
+one second for that purpose; here this would block the whole agent in close(2) whenever the peer does not
+acknowledge.
 """
 
 from __future__ import annotations
@@ -165,7 +166,11 @@ class Connection:
                 self._sock.shutdown(socket.SHUT_WR)
         self._sock.close()  # at once: a FIN that came in between would leave TIME_WAIT after all
 
-    def abort(self) -> None:
+    def abort(self, farewell: bytes = b"") -> None:
+        """`farewell` is sent if that needs no waiting; the peer can read it before it meets the RST."""
+        if farewell:
+            with suppress(OSError):
+                self._sock.send(farewell)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
         self._sock.close()
 

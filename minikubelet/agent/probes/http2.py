@@ -73,7 +73,9 @@ class Channel:
         self._answer = _Answer()
 
     def close(self) -> None:
-        self._connection.close()
+        """GOAWAY, then RST: a server that waits in its read would answer FIN before our RST is out."""
+        self._h2.close_connection()
+        self._connection.abort(farewell=self._h2.data_to_send())
 
     async def greet(self) -> None:
         self._h2.initiate_connection()
