@@ -17,52 +17,44 @@ import logging
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.conditions import OWNED
-from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.hooks import Hooks
-from minikubelet.agent.logs import ContainerLogs, LogOptions
 from minikubelet.agent.mirror_pods import is_mirror, runtime_uid
 from minikubelet.agent.names import uid_of
-from minikubelet.agent.node_images import NodeImages
-from minikubelet.agent.node_status import MachineFacts, node_object, node_status
+from minikubelet.agent.node_access import NodeAccess
+from minikubelet.agent.node_objects import NodeObjects
+from minikubelet.agent.node_status import MachineFacts
 from minikubelet.agent.phase import API, STATIC_POD_ANNOTATION, is_static
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
-from minikubelet.agent.reboot import after_reboot
 from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, wants_binding
 from minikubelet.agent.static_pods import StaticPods
 from minikubelet.errors import (
-    AlreadyExists,
-    BadRequest,
     Conflict,
-    FieldError,
     NotFound,
     RuntimeServiceError,
 )
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime.cgroups import Cgroups
-from minikubelet.runtime.cri import ExecSession
 from minikubelet.runtime.images import ImageStore
-from minikubelet.runtime.resources import container_cgroup, qos_cgroups
+from minikubelet.runtime.resources import qos_cgroups
 from minikubelet.runtime.service import Service
 from minikubelet.store import Store
-from minikubelet.v1 import ContainerStatus, Event, ObjectReference, Pod, PodStatus, from_dict, to_dict
+from minikubelet.v1 import ObjectReference, Pod, PodStatus, from_dict, to_dict
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS, LEASE_RENEWAL = 40, 10.0
-STATUS_REPORT = 300.0
 LOG_ROTATION = 10.0
 ORPHAN_GRACE = 2  # a grace of 1 s, and at least 2 between the stop signal and KILL (4.2, 4.3)
 
 
-class Node(NodeImages):
+class Node(NodeAccess):
     """What the API calls (`api.backend.Backend`) and what publishes for the workers (`ports.Publisher`)."""
 
     def __init__(
@@ -76,19 +68,16 @@ class Node(NodeImages):
         configuration: KubeletConfiguration,
         manifests: Path | None = None,
     ) -> None:
-        super().__init__(images, service)
-        self.store = store
+        super().__init__(store, service, cgroups, images)
         self.node_name = facts.name
         self._facts = facts
-        self._pod_cidr = pod_cidr
-        self._cgroups = cgroups
         self._clock = Clock()
         self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
         self._pods: dict[str, Pod] = {}  # pod uid → as it was when its worker was made
         self._tasks: list[asyncio.Task[None]] = []
-        self._logs = ContainerLogs(service)
         self._random = random.Random()
-        self._recorder = EventRecorder(self._store_event, self._clock, facts.name)
+        self._objects = NodeObjects(store, facts, pod_cidr, self._clock)
+        self._recorder = self._objects.recorder
         self._probes = ProbeContext(
             service,
             self._recorder,
@@ -119,8 +108,7 @@ class Node(NodeImages):
         """1. objects of the node  2. cgroups  3. what already runs, and what of it is wanted
         4. the tasks that keep it going
         """
-        self._note_reboot()
-        self._register()
+        self._objects.register()
         self._refresh_qos()
         await self._service.start()
         running = set(await self._service.list_pods())
@@ -128,7 +116,12 @@ class Node(NodeImages):
         self._static.begin(running)
         self._spawn(self._end_orphans(running - wanted), "end_orphans")
         self._spawn(self._static.follow(), "follow_manifests")
-        for story in (self._feed_workers, self._wake_workers, self._heartbeat, self._rotate_logs):
+        for story in (
+            self._feed_workers,
+            self._wake_workers,
+            self._objects.heartbeat,
+            self._rotate_logs,
+        ):
             self._spawn(story(), story.__name__.strip("_"))
 
     async def stop(self) -> None:
@@ -237,69 +230,15 @@ class Node(NodeImages):
         except (NotFound, Conflict):
             logger.debug("the pod %s was removed by somebody else", metadata.name)
 
-    def warn(self, pod: Pod, reason: str, message: str) -> None:
-        """The runtime has something to say about a pod that is no error."""
-        self._recorder.event(pod, "Warning", reason, message)
-
-    # What the API asks (`api.backend.Backend`)
-
-    def refuse(self, pod: Pod) -> list[FieldError]:
-        """Limits that this node cannot keep (DESIGN, rule 6)."""
-        errors = []
-        spec = pod.spec
-        for field, containers in (
-            ("containers", (spec and spec.containers) or ()),
-            ("initContainers", (spec and spec.init_containers) or ()),
-        ):
-            for index, container in enumerate(containers):
-                reason = self._cgroups.cannot_enforce(container_cgroup(pod, container, "", ""))
-                if reason:
-                    path = f"spec.{field}[{index}].resources.limits"
-                    errors.append(FieldError(path, "Forbidden", f"Forbidden: {reason}"))
-        return errors
-
     def probe_metrics(self) -> str:
         """The body of `/metrics/probes`."""
         return self._probes.metrics.text()
 
-    async def exec(
-        self, namespace: str, name: str, container: str, command: list[str], *, stdin: bool, tty: bool
-    ) -> ExecSession:
-        uid, container_id = self._running(namespace, name, container)
-        return await self._service.exec(uid, container_id, command, stdin=stdin, tty=tty)
-
-    async def attach(
-        self, namespace: str, name: str, container: str, *, stdin: bool, tty: bool
-    ) -> ExecSession:
-        uid, container_id = self._running(namespace, name, container)
-        return await self._service.attach(uid, container_id, stdin=stdin)
-
-    def logs(
-        self, pod: dict[str, Any], container: str, container_id: str, options: LogOptions
-    ) -> AsyncIterator[bytes]:
-        return self._logs.read(runtime_uid(pod), container_id, options)
-
-    def _running(self, namespace: str, name: str, container: str) -> tuple[str, str]:
-        """(pod uid, container id) of a container that runs now."""
-        pod = self.store.get("pods", namespace, name)
-        statuses = _container_statuses(from_dict(Pod, pod))
-        status = next((s for s in statuses if s.name == container), None)
-        if status is None or status.state is None or status.state.running is None:
-            raise BadRequest(f'container not found ("{container}")')
-        return runtime_uid(pod), (status.container_id or "").partition("://")[2]
+    def warn(self, pod: Pod, reason: str, message: str) -> None:
+        """The runtime has something to say about a pod that is no error."""
+        self._recorder.event(pod, "Warning", reason, message)
 
     # Tasks
-
-    async def _heartbeat(self) -> None:
-        """The lease every 10 s, the status every 5 min (13.5), and the store's house-keeping."""
-        reported = self._clock.monotonic()
-        while True:
-            self._renew_lease()
-            if self._clock.monotonic() - reported >= STATUS_REPORT:
-                self._report_status()
-                reported = self._clock.monotonic()
-            self.store.maintain()
-            await asyncio.sleep(LEASE_RENEWAL)
 
     async def _rotate_logs(self) -> None:
         while True:
@@ -318,61 +257,10 @@ class Node(NodeImages):
             logger.critical("the task %s failed", task.get_name(), exc_info=task.exception())
             os.kill(os.getpid(), signal.SIGTERM)
 
-    # Objects of the node
-
-    def _register(self) -> None:
-        """The Node with its status; what is there already stays."""
-        self._create_missing("nodes", node_object(self._facts, self._pod_cidr))
-        self._report_status()
-
-    def _create_missing(self, resource: str, obj: dict[str, Any]) -> None:
-        try:
-            self.store.create(resource, obj)
-        except AlreadyExists:
-            logger.debug("%s %s is there already", resource, obj["metadata"]["name"])
-
-    def _report_status(self) -> None:
-        def change(node: dict[str, Any]) -> None:
-            node["status"] = node_status(self._facts, self._clock.now(), node.get("status"))
-
-        self.store.modify("nodes", "", self.node_name, change)
-
-    def _renew_lease(self) -> None:
-        stamp = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        lease = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": self.node_name, "namespace": "kube-node-lease"},
-            "spec": {
-                "holderIdentity": self.node_name,
-                "leaseDurationSeconds": LEASE_SECONDS,
-                "renewTime": stamp,
-            },
-        }
-        try:
-            self.store.update("leases", lease)
-        except NotFound:
-            self.store.create("leases", lease)
-
     def _refresh_qos(self) -> None:
         """kubepods and its classes follow the sum of what their pods asked for (6.6)."""
         memory, milli_cpu = self._facts.memory, self._facts.cpus * 1000
         self._cgroups.start(qos_cgroups(self._pods.values(), milli_cpu=milli_cpu, memory=memory))
-
-    def _note_reboot(self) -> None:
-        """Nothing runs any more of what ran before: write that down before anybody looks (14.1)."""
-        try:
-            before = self.store.get("nodes", "", self.node_name)["status"]["nodeInfo"]["bootID"]
-        except NotFound:
-            return
-        if before == self._facts.boot_id:
-            return
-        text = f"Node {self.node_name} has been rebooted, boot id: {self._facts.boot_id}"
-        about = ObjectReference(kind="Node", name=self.node_name, uid=self.node_name)
-        self._recorder.event_about(about, "Warning", "Rebooted", text)
-        for pod in self.store.list("pods")[0]:
-            if pod["spec"].get("nodeName") == self.node_name and "status" in pod:
-                self.store.update("pods", pod | {"status": after_reboot(pod["status"], self._clock.now())})
 
     def _api_pods(self) -> list[Pod]:
         """Those that are no mirrors."""
@@ -397,14 +285,6 @@ class Node(NodeImages):
         except RuntimeServiceError as error:
             logger.warning("cannot end pod %s, which nobody wants any more: %s", uid, error)
 
-    def _store_event(self, event: Event) -> None:
-        """New, or a known one that happened again."""
-        obj = to_dict(event)
-        try:
-            self.store.update("events", obj)
-        except NotFound:
-            self.store.create("events", obj)
-
 
 def _from_api(pod: dict[str, Any]) -> Pod:
     """Whatever its annotations pretend: what comes from the API is no static pod."""
@@ -412,11 +292,6 @@ def _from_api(pod: dict[str, Any]) -> Pod:
     if is_static(read) and read.metadata is not None:
         read.metadata.annotations = (read.metadata.annotations or {}) | {STATIC_POD_ANNOTATION: API}
     return read
-
-
-def _container_statuses(pod: Pod) -> list[ContainerStatus]:
-    status = pod.status or PodStatus()
-    return [*(status.container_statuses or ()), *(status.init_container_statuses or ())]
 
 
 def _keeping_foreign_conditions(status: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""The objects by which a node shows itself: its Node with a status, its lease, its Events (kubelet-behaviour
+13).
+
+`Node` owns one; nothing here knows of workers. A reboot is noticed by the boot id the Node object remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from minikubelet.agent.clock import Clock
+from minikubelet.agent.events import EventRecorder
+from minikubelet.agent.node_status import MachineFacts, node_object, node_status
+from minikubelet.agent.reboot import after_reboot
+from minikubelet.errors import AlreadyExists, NotFound
+from minikubelet.store import Store
+from minikubelet.v1 import Event, ObjectReference, to_dict
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS, LEASE_RENEWAL = 40, 10.0
+STATUS_REPORT = 300.0
+
+
+class NodeObjects:
+    """`recorder` is made here, as Events are objects of the node as well."""
+
+    def __init__(self, store: Store, facts: MachineFacts, pod_cidr: str, clock: Clock) -> None:
+        self.recorder = EventRecorder(self._store_event, clock, facts.name)
+        self._store = store
+        self._facts = facts
+        self._name = facts.name
+        self._pod_cidr = pod_cidr
+        self._clock = clock
+
+    def register(self) -> None:
+        """The Node with its status; what is there already stays."""
+        self._note_reboot()
+        try:
+            self._store.create("nodes", node_object(self._facts, self._pod_cidr))
+        except AlreadyExists:
+            logger.debug("the node %s is registered already", self._name)
+        self._report_status()
+
+    async def heartbeat(self) -> None:
+        """The lease every 10 s, the status every 5 min (13.5), and the store's house-keeping."""
+        reported = self._clock.monotonic()
+        while True:
+            self._renew_lease()
+            if self._clock.monotonic() - reported >= STATUS_REPORT:
+                self._report_status()
+                reported = self._clock.monotonic()
+            self._store.maintain()
+            await asyncio.sleep(LEASE_RENEWAL)
+
+    def _report_status(self) -> None:
+        def change(node: dict[str, Any]) -> None:
+            node["status"] = node_status(self._facts, self._clock.now(), node.get("status"))
+
+        self._store.modify("nodes", "", self._name, change)
+
+    def _renew_lease(self) -> None:
+        stamp = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": "kube-node-lease"},
+            "spec": {
+                "holderIdentity": self._name,
+                "leaseDurationSeconds": LEASE_SECONDS,
+                "renewTime": stamp,
+            },
+        }
+        try:
+            self._store.update("leases", lease)
+        except NotFound:
+            self._store.create("leases", lease)
+
+    def _note_reboot(self) -> None:
+        """Nothing runs any more of what ran before: write that down before anybody looks (14.1)."""
+        try:
+            node = self._store.get("nodes", "", self._name)
+        except NotFound:
+            return
+        before = node.get("status", {}).get("nodeInfo", {}).get("bootID")
+        if before in (None, self._facts.boot_id):
+            return
+        text = f"Node {self._name} has been rebooted, boot id: {self._facts.boot_id}"
+        about = ObjectReference(kind="Node", name=self._name, uid=self._name)
+        self.recorder.event_about(about, "Warning", "Rebooted", text)
+        for pod in self._store.list("pods")[0]:
+            if pod["spec"].get("nodeName") == self._name and "status" in pod:
+                self._store.update("pods", pod | {"status": after_reboot(pod["status"], self._clock.now())})
+
+    def _store_event(self, event: Event) -> None:
+        """New, or a known one that happened again."""
+        obj = to_dict(event)
+        try:
+            self._store.update("events", obj)
+        except NotFound:
+            self._store.create("events", obj)
