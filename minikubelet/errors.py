@@ -14,7 +14,8 @@ MinikubeletError
 │  └─ InternalError                500
 ├─ ManifestError                   a file that holds no readable manifests; names file and line
 ├─ RuntimeServiceError             never to HTTP: a waiting.reason + an Event, then retried with back-off
-│  ├─ CreatePodSandboxError        shim, cgroup or network of the pod
+│  ├─ CreatePodSandboxError        shim or network of the pod
+│  │  └─ CreatePodCgroupError      its cgroup
 │  ├─ ImageError                   ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError
 │  ├─ FailedMount                  a volume cannot be set up; the containers stay ContainerCreating
 │  ├─ CreateContainerConfigError   e.g. a missing ConfigMap key, a user that cannot be used
@@ -187,6 +188,12 @@ class RuntimeServiceError(MinikubeletError):
 
 class CreatePodSandboxError(RuntimeServiceError):
     reason = "CreatePodSandboxError"
+
+
+class CreatePodCgroupError(CreatePodSandboxError):
+    """The kubelet calls the cgroup of a pod the pod container, and has an Event of its own for it."""
+
+    reason = "CreatePodCgroupError"
 
 
 class ImageError(RuntimeServiceError):

@@ -107,7 +107,7 @@ class FakeRuntimeService:
         self.pull_seconds = 0.0
         self.missing_images: dict[str, str] = {}  # image → why it cannot be pulled
         self.image_errors: dict[str, tuple[str, str]] = {}  # image → (reason, message): what is wrong with it
-        self.sandbox_errors: list[str] = []  # each fails one run_pod_sandbox
+        self.sandbox_errors: list[str | Exception] = []  # each fails one run_pod_sandbox
         self.stop_errors: list[str] = []  # each fails one stop_container
         self._scripts: dict[str, list[Script]] = {}
         self._sandboxes: dict[str, list[SandboxStatus]] = defaultdict(list)  # uid → oldest first
@@ -157,7 +157,8 @@ class FakeRuntimeService:
         uid = _uid(pod)
         assert pod.spec is not None
         if self.sandbox_errors:
-            raise CreatePodSandboxError(self.sandbox_errors.pop(0))
+            error = self.sandbox_errors.pop(0)
+            raise error if isinstance(error, Exception) else CreatePodSandboxError(error)
         number = next(self._numbers)
         host = bool(pod.spec.host_network)
         sandbox = SandboxStatus(

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from minikubelet.errors import FailedMount, RuntimeServiceError
+from minikubelet.errors import CreatePodCgroupError, FailedMount, RuntimeServiceError
 from minikubelet.runtime.cri import ContainerStatus, PodRuntimeStatus
 from minikubelet.v1 import Container, Pod
 
@@ -143,6 +143,10 @@ class PodSync:
             await self._use.runtime.run_pod_sandbox(pod, actions.attempt)
         except FailedMount as error:
             self._use.recorder.event(pod, "Warning", error.reason, str(error))
+            raise
+        except CreatePodCgroupError as error:
+            text = f"unable to ensure pod container exists: {error}"
+            self._use.recorder.event(pod, "Warning", "FailedCreatePodContainer", text)
             raise
         except RuntimeServiceError as error:
             text = f"Failed to create pod sandbox: {error}"

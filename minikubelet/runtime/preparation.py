@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from minikubelet.config import Paths
-from minikubelet.errors import CreatePodSandboxError
+from minikubelet.errors import CreatePodCgroupError
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime import hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
@@ -108,7 +108,7 @@ class Preparation:
     def pod_cgroup(self, pod: Pod) -> CgroupSettings:
         settings = pod_cgroup(pod, pids_limit=self._configuration.podPidsLimit)
         if reason := self._cgroups.cannot_enforce(settings):
-            raise CreatePodSandboxError(f"cannot limit pod {settings.path}: {reason}")
+            raise CreatePodCgroupError(f"cannot limit pod {settings.path}: {reason}")
         return settings
 
     def sandbox(self, pod: Pod, attempt: int, cgroup: str) -> SandboxSpec:

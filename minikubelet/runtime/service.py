@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from minikubelet.config import Paths
 from minikubelet.errors import (
     CreateContainerError,
+    CreatePodCgroupError,
     CreatePodSandboxError,
     ImageError,
     RunContainerError,
@@ -49,7 +50,7 @@ from minikubelet.runtime.images.config import DEFAULT_STOP_SIGNAL, signal_number
 from minikubelet.runtime.preparation import Preparation
 from minikubelet.runtime.pressure import pressure
 from minikubelet.runtime.removal import remove_tree
-from minikubelet.runtime.resources import container_cgroup
+from minikubelet.runtime.resources import CgroupSettings, container_cgroup
 from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
 from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
 from minikubelet.shim import protocol
@@ -109,7 +110,7 @@ class Service:
         spec = self._prepare.sandbox(pod, attempt, settings.path)
         async with AsyncExitStack() as undo:
             try:
-                self._cgroups.create_pod(settings)
+                self._create_pod_cgroup(settings)
                 undo.push_async_callback(self._cgroups.remove, settings.path)
                 await self._prepare.set_up_volumes(pod)
                 sandbox = await self._spawn(spec, undo)
@@ -305,6 +306,12 @@ class Service:
             yield await self._events.get()
 
     # Below: shims
+
+    def _create_pod_cgroup(self, settings: CgroupSettings) -> None:
+        try:
+            self._cgroups.create_pod(settings)
+        except OSError as error:
+            raise CreatePodCgroupError(str(error)) from error
 
     async def _spawn(self, spec: SandboxSpec, undo: AsyncExitStack) -> Sandbox:
         directory = Path(spec.directory)

@@ -12,9 +12,10 @@ import pytest
 from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.prober import ProbeContext, ProbeManager
+from minikubelet.errors import CreatePodCgroupError, CreatePodSandboxError, FailedMount
 from minikubelet.runtime.cri import ExecResult
 from tests.fakes import Script, SteadyRandom
-from tests.unit.agent.pods import make_pod, sidecar
+from tests.unit.agent.pods import UID, make_pod, sidecar
 from tests.unit.agent.story import Story
 from tests.virtual_time import in_virtual_time
 
@@ -307,3 +308,53 @@ async def test_the_whole_sequence_12_2(case):
     await story.end_agent()
     await story.prober.close()
     assert story.lines == case.expected
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        pytest.param(
+            CreatePodSandboxError("no address left"),
+            "W FailedCreatePodSandBox : Failed to create pod sandbox: no address left",
+            id="sandbox",
+        ),
+        pytest.param(
+            CreatePodCgroupError("no space left"),
+            "W FailedCreatePodContainer : unable to ensure pod container exists: no space left",
+            id="the cgroup of the pod",
+        ),
+        pytest.param(
+            FailedMount('MountVolume.SetUp failed for volume "v" : no'),
+            'W FailedMount : MountVolume.SetUp failed for volume "v" : no',
+            id="a volume",
+        ),
+    ],
+)
+@in_virtual_time
+async def test_a_pod_that_cannot_begin_says_why_and_begins_later_12_3(error, line):
+    story = EventStory(make_pod("web"))
+    story.runtime.sandbox_errors = [error]
+    await story.begin()
+    await asyncio.sleep(12)
+    await story.end_agent()
+    assert story.lines == [line, *started(WEB)]
+
+
+@in_virtual_time
+async def test_a_lost_sandbox_and_a_failed_kill_12_3():
+    story = EventStory(make_pod("web"))
+    await story.begin()
+    story.runtime.lose_sandbox(UID)
+    await asyncio.sleep(1)
+    story.runtime.stop_errors = ["shim does not answer"]
+    story.delete()
+    await asyncio.sleep(12)
+    await story.end_agent()
+    assert story.lines == [
+        *started(WEB),
+        "N SandboxChanged : Pod sandbox changed, it will be killed and re-created.",
+        *started(WEB, again=" x2"),
+        STOPPING,
+        "W FailedKillPod : error killing pod: shim does not answer",
+        STOPPING.replace("Killing", "Killing x2"),
+    ]
