@@ -6,6 +6,7 @@ import http.client
 import json
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 from .conftest import Agent, simple_pod, until
@@ -110,6 +111,8 @@ def test_a_period_below_a_second_and_figures_in_the_event(agent: Agent) -> None:
     events = [event["message"] for event in agent.events("hurried") if event["reason"] == "Unhealthy"]
     assert events
     assert all("Readiness probe failed: " in message for message in events)
+    if Path("/proc/pressure/cpu").exists():  # a kernel without PSI has no figures to show
+        assert all("[cpu some " in message for message in events)
 
 
 def test_3_6_grpc_reaches_the_pod_and_says_when_nobody_is_there(agent: Agent) -> None:
