@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,23 @@ def test_play_cleans_up_everything_it_made() -> None:
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_an_impatient_end_of_play_leaves_nothing_either() -> None:
+    """Ctrl-C twice: pods are killed at once, and bridge, table, shims and files are gone all the same."""
+    example = Path(__file__).parents[2] / "examples/01-one-container.yaml"
+    with no_leaks():
+        play = subprocess.Popen(
+            [sys.executable, "-m", "minikubelet", "play", str(example)], stdout=subprocess.PIPE, text=True
+        )
+        assert play.stdout is not None
+        with play.stdout:
+            while "is ready" not in play.stdout.readline():
+                assert play.poll() is None, "play ended before its pod was ready"
+            play.send_signal(signal.SIGINT)
+            while "is being deleted" not in play.stdout.readline():
+                assert play.poll() is None, "play ended before it deleted its pod"
+            play.send_signal(signal.SIGINT)
+            rest = play.stdout.read()
+        assert play.wait() == 0
+        assert "killing at once" in rest

@@ -117,8 +117,19 @@ def running() -> Iterator[PrivateAgent]:
         agent.start()
         yield agent
     finally:
-        agent.stop()
-        agent.remove()
+        with deaf_to_interrupts():
+            agent.stop()
+            agent.remove()
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Cleaning up ends by itself within seconds; an impatient Ctrl-C would leave half of it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def free_network(routes: list[IPv4Network]) -> IPv4Network:
