@@ -288,7 +288,7 @@ STORIES = [
     ),
     Story(
         "deadline",
-        pod("deadline", OBEDIENT, WAIT, activeDeadlineSeconds=15),
+        pod("deadline", OBEDIENT, WAIT, activeDeadlineSeconds=30),
         states=[*NEW, "Running main=ready", "Failed DeadlineExceeded main=Completed/0"],
         events=[
             *begin("deadline"),
@@ -296,7 +296,7 @@ STORIES = [
             STOPPING,
         ],
         # startTime has whole seconds, so up to one is lost; the deadline is looked at once a second (4.7).
-        gaps=[Gap("Pending main=ContainerCreating", "Normal DeadlineExceeded", 14, 16)],
+        gaps=[Gap("Pending main=ContainerCreating", "Normal DeadlineExceeded", 29, 31)],
         ends=True,
     ),
     Story(
