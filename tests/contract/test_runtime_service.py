@@ -34,6 +34,7 @@ from minikubelet.runtime.cri import (
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.network import Network
 from minikubelet.runtime.preparation import NodeView, Preparation
+from minikubelet.runtime.resources import qos_cgroups
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
@@ -147,6 +148,7 @@ async def real_stage(tmp_path: Path) -> AsyncIterator[Stage]:
     make_directories(paths)
     mount = cgroup.find_mount()
     cgroups = Cgroups(Path(mount), frozenset(cgroup.controllers(mount)))
+    cgroups.start(qos_cgroups([], milli_cpu=1000, memory=1 << 30))  # as the node does before any pod
     zygote = ZygoteClient()
     zygote.start()
     network = Network("mkcontract", "10.244.251.0/24", paths.run / "network")
@@ -167,6 +169,7 @@ async def real_stage(tmp_path: Path) -> AsyncIterator[Stage]:
         store.close()
         await network.stop(remove=True)
         await zygote.close()
+        cgroups.stop()
 
 
 STAGES = {"fake": (fake_stage, VirtualTimeLoop), "real": (real_stage, asyncio.new_event_loop)}
