@@ -7,6 +7,7 @@ that is watched: whatever a layer holds, that tree stays as it was, and a refuse
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import hashlib
 import io
@@ -232,11 +233,24 @@ def test_metadata_is_kept(paths: Paths) -> None:
     assert status.st_mtime == 1_000_000_000
     assert (root / "bin").stat().st_mtime == 1_000_000_001
     assert status.st_nlink == 2
-    assert os.getxattr(root / "bin/su", "user.note") == b"kept"
+    assert "security.capability" in os.listxattr(root / "bin/su")
+    if keeps_user_attributes(root):
+        assert os.getxattr(root / "bin/su", "user.note") == b"kept"
     assert "trusted.overlay.redirect" not in os.listxattr(root / "bin/su")
     assert os.readlink(root / "lib") == "usr/lib"
     assert (root / "pipe").lstat().st_uid == 5
     assert root.stat().st_mode & 0o777 == 0o711
+
+
+def keeps_user_attributes(directory: Path) -> bool:
+    """tmpfs does since Linux 6.6; what it does not keep is left out, as containerd does."""
+    try:
+        os.setxattr(directory, "user.probe", b"1")
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return False
+    return True
 
 
 def test_whiteouts_hide_what_is_below_in_an_overlay(paths: Paths, tmp_path: Path) -> None:
@@ -464,7 +478,7 @@ def test_a_bomb_is_stopped_long_before_it_is_unpacked(paths: Paths) -> None:
         parts = [squeezed.compress(header(b"77777777777\0"))] + [squeezed.compress(zeros) for _ in range(64)]
         return b"".join([*parts, squeezed.flush()])
 
-    with pytest.raises(ImageError, match="grows more than 200 times when decompressed"):
+    with pytest.raises(ImageError, match=r"grows more than 200 times|larger than an unpacked layer may be"):
         load_bytes(paths, docker_archive([tar(ONE_FILE)], bomb))
     assert files_of(paths.images) == []
 

@@ -11,6 +11,7 @@ OCI writes a deletion as an empty file `.wh.NAME`, and "nothing below here from 
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import tarfile
@@ -199,7 +200,16 @@ def _set_metadata(entry: int, member: tarfile.TarInfo) -> None:
             data = value.encode("utf-8", "surrogateescape")
             if len(data) > MAX_XATTR:
                 raise BadLayer(f"attribute {name[:200]!r} of {len(data)} bytes")
-            os.setxattr(entry, name, data)
+            _set_attribute(entry, name, data)
+
+
+def _set_attribute(entry: int, name: str, data: bytes) -> None:
+    """A file system without user attributes (tmpfs before Linux 6.6) keeps none; containerd says the same."""
+    try:
+        os.setxattr(entry, name, data)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP or not name.startswith("user."):
+            raise
 
 
 def _owner(member: tarfile.TarInfo) -> tuple[int, int]:
