@@ -36,21 +36,27 @@ from minikubelet.shim.protocol import (
 )
 from minikubelet.shim.sessions import Attach, ExecStream, ExecSync
 
+PORTION = 64 * 1024
 LOCK = "lock"
 LOG = "shim.log"
 _RETRY = 1.0  # seconds, when the system is short of something
 
 
-def main(spec: SandboxSpec, answer: int) -> None:
+def main(order: int, answer: int) -> None:
     """From a fresh fork to the pod's sandbox, serving until `shutdown`.
 
-    1. A session of its own, no inherited descriptor but `answer`, nobody may look inside.
-    2. The lock of its directory: there is never a second shim for one sandbox.
-    3. The pod's namespaces.
-    4. state.json and the socket; only then the zygote hears that the shim is there.
-    5. Serve.
+    1. A session of its own, no inherited descriptor but these two, nobody may look inside.
+    2. Wait for the specification, perhaps for hours: the zygote makes the next shim ahead of time.
+    3. The lock of its directory: there is never a second shim for one sandbox.
+    4. The pod's namespaces.
+    5. state.json and the socket; only then the zygote hears that the shim is there.
+    6. Serve.
     """
-    become_daemon(spec, answer)
+    become_daemon(order, answer)
+    spec = receive(order)
+    if spec is None:
+        return
+    take_place(spec)
     lock(spec.directory)
     listener = socket.socket(socket.AF_UNIX)  # made here it is the node's; in the pod nobody can list it
     shim = Shim(sandbox.enter(spec), listener)
@@ -61,28 +67,46 @@ def main(spec: SandboxSpec, answer: int) -> None:
     shim.loop.run()
 
 
-def become_daemon(spec: SandboxSpec, answer: int) -> None:
-    """Step 1. Standard error becomes the shim's log file."""
+def become_daemon(*kept: int) -> None:
+    """Step 1."""
     os.setsid()
-    if spec.cgroup:
-        with open(f"{spec.cgroup}/cgroup.procs", "w", encoding="ascii") as procs:
-            procs.write("0")
     null = os.open("/dev/null", os.O_RDWR)
-    log = os.open(f"{spec.directory}/{LOG}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for target, fd in enumerate((null, null, log)):
-        os.dup2(fd, target)
-    os.closerange(3, answer)
-    syscalls.close_range(answer + 1)
+    for target in range(3):
+        os.dup2(null, target)
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    syscalls.close_range(first)
     os.chdir("/")
     os.umask(0)
     processes.set_name("mk-shim")
     processes.hide()
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+
+
+def receive(order: int) -> SandboxSpec | None:
+    """Step 2. None when the zygote is gone, or has no more use for us."""
+    data = b""
+    while portion := os.read(order, PORTION):
+        data += portion
+    os.close(order)
+    return protocol.load(SandboxSpec, json.loads(data)) if data else None
+
+
+def take_place(spec: SandboxSpec) -> None:
+    """Where it belongs; standard error becomes the shim's log file."""
+    if spec.cgroup:
+        with open(f"{spec.cgroup}/cgroup.procs", "w", encoding="ascii") as procs:
+            procs.write("0")
+    log = os.open(f"{spec.directory}/{LOG}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(log, 2)
+    os.close(log)
     processes.set_oom_score(spec.oom_score_adj)
 
 
 def lock(directory: str) -> None:
-    """Step 2. The descriptor is never closed: the lock is the life of this process."""
+    """Step 3. The descriptor is never closed: the lock is the life of this process."""
     fd = os.open(f"{directory}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -1,5 +1,9 @@
 """The zygote: a small, warm process that becomes a shim by fork, in about a millisecond.
 
+A fork copies its memory page by page as it is touched, and that is a good part of a shim's birth. So when
+nobody is in a hurry the next shim is made ahead of time: an *embryo*, which waits for its specification. Of
+many pods at once all but the first wait for a fork.
+
 It has imported everything a shim will ever need and then emptied its importers, so neither it nor any
 descendant can load code from anywhere again, least of all from a container's file system (CVE-2019-14271).
 It has one thread, does one thing at a time, and ends when the agent closes its end of the socket; the shims
@@ -20,22 +24,33 @@ import select
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from minikubelet.linux import processes
-from minikubelet.shim import protocol, shim
+from minikubelet.shim import shim
+from minikubelet.shim.shim import write_all
 
 _PACKET = 1 << 20
+_QUIET = 100  # milliseconds without a request, after which an embryo is made
+
+
+@dataclass(slots=True)
+class Embryo:
+    """A shim that does not know yet whose: it reads its specification from `order`, or dies with us."""
+
+    pid: int
+    order: int
+    answer: int
 
 
 @dataclass(slots=True)
 class Newborn:
-    """A shim that has been forked. `answer` is -1 once it has spoken; then only its end is waited for."""
+    """A shim that has been told what it is. It answers once."""
 
     request: Any
     pid: int
-    answer: int
 
 
 def main(agent: int) -> NoReturn:
@@ -73,6 +88,7 @@ class Zygote:
 
     def __init__(self, agent: int) -> None:
         self._agent = agent
+        self._embryo: Embryo | None = None
         self._answers: dict[int, Newborn] = {}  # by the descriptor of the pipe
         self._pidfds: dict[int, int] = {}
 
@@ -81,7 +97,10 @@ class Zygote:
             poll = select.poll()
             for fd in (self._agent, *self._answers, *self._pidfds):
                 poll.register(fd, select.POLLIN)
-            for fd, _ in poll.poll():
+            ready = poll.poll(None if self._embryo else _QUIET)
+            if not ready:
+                self._prepare()
+            for fd, _ in ready:
                 if fd == self._agent:
                     self._take_request()
                 elif fd in self._answers:
@@ -89,29 +108,55 @@ class Zygote:
                 else:
                     self._reap(fd)
 
+    def _prepare(self) -> None:
+        """Without need: what the system is short of now may be there when it is asked for."""
+        with suppress(OSError):
+            self._embryo = self._conceive()
+
     def _take_request(self) -> None:
         packet = os.read(self._agent, _PACKET)
         if not packet:
             os._exit(0)
         request = json.loads(packet)
         try:
-            self._spawn(request["id"], protocol.load(protocol.SandboxSpec, request["spec"]))
+            self._spawn(request["id"], json.dumps(request["spec"]).encode())
         except OSError as error:
             self._refuse(request["id"], "fork", error.errno or 0, f"cannot fork a shim: {error}")
 
-    def _spawn(self, request: Any, spec: protocol.SandboxSpec) -> None:
-        answer_read, answer_write = os.pipe2(os.O_CLOEXEC)
+    def _spawn(self, request: Any, order: bytes) -> None:
+        embryo, self._embryo = self._embryo, None
+        if embryo is not None and self._give(embryo, request, order):
+            return
+        if not self._give(self._conceive(), request, order):
+            self._refuse(request, "start", 0, "the shim died before it was told what to do")
+
+    def _give(self, embryo: Embryo, request: Any, order: bytes) -> bool:
+        """False when it has died in the meantime."""
         try:
+            write_all(embryo.order, order)
+        except BrokenPipeError:
+            os.close(embryo.answer)
+            return False
+        finally:
+            os.close(embryo.order)
+        self._answers[embryo.answer] = Newborn(request, embryo.pid)
+        return True
+
+    def _conceive(self) -> Embryo:
+        pipes: list[int] = []
+        try:
+            pipes += os.pipe2(os.O_CLOEXEC)
+            pipes += os.pipe2(os.O_CLOEXEC)
             pid = os.fork()
         except OSError:
-            os.close(answer_read)
-            os.close(answer_write)
+            _close(pipes)
             raise
+        order_read, order_write, answer_read, answer_write = pipes
         if pid == 0:
-            be_shim(spec, answer_write)
-        os.close(answer_write)
-        self._answers[answer_read] = Newborn(request, pid, answer_read)
+            be_shim(order_read, answer_write)
+        _close([order_read, answer_write])
         self._pidfds[os.pidfd_open(pid)] = pid
+        return Embryo(pid, order_write, answer_read)
 
     def _pass_on(self, answer: int) -> None:
         """What the shim said, once; or that it died without a word."""
@@ -124,9 +169,12 @@ class Zygote:
             self._refuse(newborn.request, "start", 0, f"shim {newborn.pid} died before it answered")
 
     def _reap(self, pidfd: int) -> None:
-        del self._pidfds[pidfd]
+        pid = self._pidfds.pop(pidfd)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
+        if self._embryo is not None and self._embryo.pid == pid:
+            _close([self._embryo.order, self._embryo.answer])
+            self._embryo = None
 
     def _refuse(self, request: Any, step: str, number: int, text: str) -> None:
         self._tell({"id": request, "error": {"step": step, "errno": number, "text": text}})
@@ -138,11 +186,16 @@ class Zygote:
             os._exit(0)
 
 
-def be_shim(spec: protocol.SandboxSpec, answer: int) -> NoReturn:
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def be_shim(order: int, answer: int) -> NoReturn:
     """The forked child. A failure before it listens is its answer; it always ends here."""
     code = 1
     try:
-        shim.main(spec, answer)
+        shim.main(order, answer)
         code = 0
     except BaseException as error:
         report = {

@@ -59,7 +59,7 @@ class Node:
         self.cgroup = f"{cgroup.find_mount()}/mk-test-{os.getpid()}"
         self.zygote = ZygoteClient()
         self._runner = asyncio.Runner()
-        self._pods: list[Pod] = []
+        self.pods: list[Pod] = []
         self._numbers = itertools.count()
 
     def wait(self, awaitable: Awaitable[T], limit: float = 20) -> T:
@@ -80,7 +80,7 @@ class Node:
         for name, value in fields.items():
             setattr(spec, name, value)
         pod = Pod(self, spec, f"{self.cgroup}/pod{number}")
-        self._pods.append(pod)
+        self.pods.append(pod)
         return pod
 
     def image(self, **files: str) -> Path:
@@ -110,7 +110,7 @@ class Node:
         return root
 
     def close(self) -> None:
-        for pod in self._pods:
+        for pod in self.pods:
             pod.close()
         self.wait(self.zygote.close())
         self._runner.close()

@@ -132,6 +132,42 @@ def test_a_lost_zygote_is_started_again(node: Node) -> None:
     assert node.zygote.pid != lost
 
 
+def made_ahead(node: Node) -> list[int]:
+    """Children of the zygote that are no pod yet."""
+    zygote = node.zygote.pid
+    children = Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()
+    return [int(pid) for pid in children if not any(pod.pid == int(pid) for pod in node.pods)]
+
+
+def test_the_next_shim_is_made_ahead_of_time(node: Node) -> None:
+    node.pod()
+    (embryo,) = until(lambda: made_ahead(node))
+    assert node.pod().pid == embryo
+
+
+def test_a_shim_that_dies_before_it_has_a_pod_is_replaced(node: Node) -> None:
+    node.pod()
+    (embryo,) = until(lambda: made_ahead(node))
+    os.kill(embryo, signal.SIGKILL)
+    until(lambda: not is_alive(embryo))
+    assert node.pod().state().spec.hostname == "web"
+
+
+def test_a_shim_without_a_pod_ends_with_its_zygote(node: Node) -> None:
+    node.pod()
+    (embryo,) = until(lambda: made_ahead(node))
+    assert node.zygote.pid is not None
+    os.kill(node.zygote.pid, signal.SIGKILL)
+    until(lambda: not is_alive(embryo))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_a_second_shim_for_one_directory_is_refused(node: Node) -> None:
     pod = node.pod()
     with pytest.raises(ShimRequestError, match="Resource temporarily unavailable"):
