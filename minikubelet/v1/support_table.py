@@ -125,7 +125,6 @@ class Rule:
     when: Condition = IF_SET
 
 
-SEMANTICS = "issue 3"  # the kubelet's semantics, exactly
 EVERYTHING = "issue 4"  # everything a container may ask for
 REGISTRIES = "issue 5"  # images from real registries
 CLIENTS = "issue 6"  # kubectl and every API client
@@ -228,7 +227,12 @@ RULES: tuple[Rule, ...] = (
         Rule(f"C.lifecycle.{hook}.tcpSocket", WARNING, "the hook fails, as everywhere", NEVER, IF_PRESENT)
         for hook in HOOKS
     ),
-    Rule("C.lifecycle.stopSignal", REFUSED, "containers are stopped with the image's signal", SEMANTICS),
+    Rule(
+        "C.lifecycle.stopSignal",
+        REFUSED,
+        "its gate is off in Kubernetes 1.36: containers are stopped with the image's signal",
+        NEVER,
+    ),
     # Security of containers
     Rule("C.securityContext.privileged", REFUSED, "privileged containers are not made", EVERYTHING),
     Rule("C.securityContext.procMount", REFUSED, "/proc is always masked", EVERYTHING, unless("Default")),
