@@ -17,18 +17,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from start import PODS, Agent, cpu_seconds, pod, wait_until
+from start import PODS, Agent, cpu_seconds, node_directory, pod, wait_until
 
 Results = dict[str, float]
 
@@ -53,15 +50,6 @@ def shims(agent: Agent) -> list[int]:
 def container_statuses(agent: Agent) -> Iterator[dict[str, Any]]:
     for one in pods_of(agent):
         yield from one["status"]["containerStatuses"]
-
-
-@contextmanager
-def directory() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="mk-bench-", dir="/run"))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def start_all(agent: Agent, names: Iterable[str]) -> float:
@@ -124,7 +112,7 @@ def main() -> None:
         "--idle", type=float, default=10, help="seconds to watch them doing nothing (default 10)"
     )
     options = parser.parse_args()
-    with directory() as root:
+    with node_directory() as root:
         results = measure(root, options.n, options.idle)
     if options.json:
         print(json.dumps({name: round(value, 3) for name, value in results.items()}))

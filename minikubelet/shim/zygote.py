@@ -33,7 +33,7 @@ from minikubelet.shim import shim
 from minikubelet.shim.shim import write_all
 
 _PACKET = 1 << 20
-_QUIET = 100  # milliseconds without a request, after which an embryo is made
+_QUIET = 20  # milliseconds without a request, after which the next shim is made
 
 
 @dataclass(slots=True)
