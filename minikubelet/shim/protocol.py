@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 VERSION = 1
 SOCKET = "shim.sock"
 STATE = "state.json"
+SHM_SIZE = 64 << 20
 
 STDIN, STDOUT, STDERR, EXIT, RESIZE = range(5)
 FRAME_HEADER = 5
@@ -47,7 +48,7 @@ class SandboxSpec:
     host_pid: bool = False
     share_process_namespace: bool = False
     sysctls: dict[str, str] = field(default_factory=dict)
-    shm_size: int = 64 << 20  # bytes of the pod's /dev/shm
+    shm_size: int = SHM_SIZE  # bytes of the pod's /dev/shm
     oom_score_adj: int = -998  # best effort: needs CAP_SYS_RESOURCE
     labels: dict[str, str] = field(default_factory=dict)  # opaque to the shim
     cgroup: str = ""  # absolute directory the shim moves itself into; empty: it stays in the agent's

@@ -1,6 +1,7 @@
 """What a pod's containers share, held by the shim: namespaces, /dev/shm, a null device, perhaps process 1.
 
-`enter` turns a fresh process into the pod sandbox. All of it is bound to the shim's life by descriptors and
+`prepare` and `enter` turn a fresh process into the pod sandbox; the first does not need to know whose it will
+be, so it may happen long before. All of it is bound to the shim's life by descriptors and
 namespaces: there is nothing to clean up on the node, however the shim ends.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from minikubelet.linux import devices, interfaces, paths, processes, syscalls, trees
-from minikubelet.shim.protocol import SandboxSpec
+from minikubelet.shim.protocol import SHM_SIZE, SandboxSpec
 
 
 @dataclass(slots=True)
@@ -35,23 +36,39 @@ class Sandbox:
         return self._device_policy
 
 
-def enter(spec: SandboxSpec) -> Sandbox:
-    """Make the pod's namespaces and step into them.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What must be known of a pod to make its sandbox but for the name: most pods are alike in it."""
 
-    1 network, IPC, UTS · 2 host name · 3 loopback · 4 sysctls · 5 shared memory and null device · 6 process 1
-    """
+    host_network: bool = False
+    host_ipc: bool = False
+    shm_size: int = SHM_SIZE
+
+    @classmethod
+    def of(cls, spec: SandboxSpec) -> Shape:
+        return cls(spec.host_network, spec.host_ipc, spec.shm_size)
+
+
+def prepare(shape: Shape) -> tuple[int, int]:
+    """Make namespaces and step into them: network, IPC, UTS; loopback. (null device, shared memory)"""
     kinds = (
-        (syscalls.CLONE_NEWNET, spec.host_network),
-        (syscalls.CLONE_NEWIPC, spec.host_ipc),
-        (syscalls.CLONE_NEWUTS, spec.host_network),  # the node's network comes with the node's name
+        (syscalls.CLONE_NEWNET, shape.host_network),
+        (syscalls.CLONE_NEWIPC, shape.host_ipc),
+        (syscalls.CLONE_NEWUTS, shape.host_network),  # the node's network comes with the node's name
     )
     syscalls.unshare(sum(kind for kind, shared_with_node in kinds if not shared_with_node))
+    if not shape.host_network:
+        interfaces.set_up("lo")
+    return make_null_device(), -1 if shape.host_ipc else trees.hold_tmpfs(shape.shm_size)
+
+
+def enter(spec: SandboxSpec, null: int, shm: int) -> Sandbox:
+    """Make what was prepared the sandbox of this pod: host name, sysctls, perhaps process 1."""
     if not spec.host_network:
         socket.sethostname(spec.hostname)
-        interfaces.set_up("lo")
     for name, value in spec.sysctls.items():
         set_sysctl(spec, name, value)
-    sandbox = Sandbox(spec, make_null_device(), -1 if spec.host_ipc else trees.hold_tmpfs(spec.shm_size))
+    sandbox = Sandbox(spec, null, shm)
     if spec.share_process_namespace:
         start_init(sandbox)
     return sandbox

@@ -42,24 +42,26 @@ LOG = "shim.log"
 _RETRY = 1.0  # seconds, when the system is short of something
 
 
-def main(order: int, answer: int) -> None:
+def main(shape: sandbox.Shape, order: int, answer: int) -> None:
     """From a fresh fork to the pod's sandbox, serving until `shutdown`.
 
     1. A session of its own, no inherited descriptor but these two, nobody may look inside.
-    2. Wait for the specification, perhaps for hours: the zygote makes the next shim ahead of time.
-    3. The lock of its directory: there is never a second shim for one sandbox.
-    4. The pod's namespaces.
-    5. state.json and the socket; only then the zygote hears that the shim is there.
-    6. Serve.
+    2. A pod's namespaces, of the usual shape or another.
+    3. Wait for the specification, perhaps for hours: the zygote makes the next shim ahead of time.
+    4. The lock of its directory: there is never a second shim for one sandbox.
+    5. Name and settings of the pod.
+    6. state.json and the socket; only then the zygote hears that the shim is there.
+    7. Serve.
     """
     become_daemon(order, answer)
+    listener = socket.socket(socket.AF_UNIX)  # made here it is the node's; in the pod nobody can list it
+    null, shm = sandbox.prepare(shape)
     spec = receive(order)
     if spec is None:
         return
     take_place(spec)
     lock(spec.directory)
-    listener = socket.socket(socket.AF_UNIX)  # made here it is the node's; in the pod nobody can list it
-    shim = Shim(sandbox.enter(spec), listener)
+    shim = Shim(sandbox.enter(spec, null, shm), listener)
     shim.save()
     shim.listen()
     os.write(answer, json.dumps({"pid": os.getpid()}).encode())
@@ -86,7 +88,7 @@ def become_daemon(*kept: int) -> None:
 
 
 def receive(order: int) -> SandboxSpec | None:
-    """Step 2. None when the zygote is gone, or has no more use for us."""
+    """Step 3. None when the zygote is gone, or has no more use for us."""
     data = b""
     while portion := os.read(order, PORTION):
         data += portion
@@ -106,7 +108,7 @@ def take_place(spec: SandboxSpec) -> None:
 
 
 def lock(directory: str) -> None:
-    """Step 3. The descriptor is never closed: the lock is the life of this process."""
+    """Step 4. The descriptor is never closed: the lock is the life of this process."""
     fd = os.open(f"{directory}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -1,8 +1,8 @@
 """The zygote: a small, warm process that becomes a shim by fork, in about a millisecond.
 
 A fork copies its memory page by page as it is touched, and that is a good part of a shim's birth. So when
-nobody is in a hurry the next shim is made ahead of time: an *embryo*, which waits for its specification. Of
-many pods at once all but the first wait for a fork.
+nobody is in a hurry the next shim is made ahead of time: an *embryo* of the usual shape, which waits for its
+specification. Of many pods at once all but the first wait for a fork.
 
 It has imported everything a shim will ever need and then emptied its importers, so neither it nor any
 descendant can load code from anywhere again, least of all from a container's file system (CVE-2019-14271).
@@ -24,12 +24,12 @@ import select
 import signal
 import sys
 import traceback
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from minikubelet.linux import processes
-from minikubelet.shim import shim
+from minikubelet.shim import protocol, shim
+from minikubelet.shim.sandbox import Shape
 from minikubelet.shim.shim import write_all
 
 _PACKET = 1 << 20
@@ -89,6 +89,7 @@ class Zygote:
     def __init__(self, agent: int) -> None:
         self._agent = agent
         self._embryo: Embryo | None = None
+        self._prepares = True  # until that fails; the next request gives it another chance
         self._answers: dict[int, Newborn] = {}  # by the descriptor of the pipe
         self._pidfds: dict[int, int] = {}
 
@@ -97,7 +98,7 @@ class Zygote:
             poll = select.poll()
             for fd in (self._agent, *self._answers, *self._pidfds):
                 poll.register(fd, select.POLLIN)
-            ready = poll.poll(None if self._embryo else _QUIET)
+            ready = poll.poll(_QUIET if self._prepares and self._embryo is None else None)
             if not ready:
                 self._prepare()
             for fd, _ in ready:
@@ -109,9 +110,10 @@ class Zygote:
                     self._reap(fd)
 
     def _prepare(self) -> None:
-        """Without need: what the system is short of now may be there when it is asked for."""
-        with suppress(OSError):
-            self._embryo = self._conceive()
+        try:
+            self._embryo = self._conceive(Shape())
+        except OSError:
+            self._prepares = False
 
     def _take_request(self) -> None:
         packet = os.read(self._agent, _PACKET)
@@ -119,30 +121,28 @@ class Zygote:
             os._exit(0)
         request = json.loads(packet)
         try:
-            self._spawn(request["id"], json.dumps(request["spec"]).encode())
+            self._spawn(request["id"], request["spec"])
         except OSError as error:
             self._refuse(request["id"], "fork", error.errno or 0, f"cannot fork a shim: {error}")
 
-    def _spawn(self, request: Any, order: bytes) -> None:
-        embryo, self._embryo = self._embryo, None
-        if embryo is not None and self._give(embryo, request, order):
-            return
-        if not self._give(self._conceive(), request, order):
-            self._refuse(request, "start", 0, "the shim died before it was told what to do")
-
-    def _give(self, embryo: Embryo, request: Any, order: bytes) -> bool:
-        """False when it has died in the meantime."""
-        try:
-            write_all(embryo.order, order)
-        except BrokenPipeError:
+    def _spawn(self, request: Any, spec: dict[str, Any]) -> None:
+        self._prepares = True
+        order = json.dumps(spec).encode()
+        shape = Shape.of(protocol.load(protocol.SandboxSpec, spec))
+        embryo = self._take_embryo() if shape == Shape() else None
+        if embryo is not None and not give(embryo.order, order):
             os.close(embryo.answer)
-            return False
-        finally:
-            os.close(embryo.order)
+            embryo = None
+        if embryo is None:
+            embryo = self._conceive(shape)
+            give(embryo.order, order)  # if it is dead already, its answer says why
         self._answers[embryo.answer] = Newborn(request, embryo.pid)
-        return True
 
-    def _conceive(self) -> Embryo:
+    def _take_embryo(self) -> Embryo | None:
+        embryo, self._embryo = self._embryo, None
+        return embryo
+
+    def _conceive(self, shape: Shape) -> Embryo:
         pipes: list[int] = []
         try:
             pipes += os.pipe2(os.O_CLOEXEC)
@@ -153,7 +153,7 @@ class Zygote:
             raise
         order_read, order_write, answer_read, answer_write = pipes
         if pid == 0:
-            be_shim(order_read, answer_write)
+            be_shim(shape, order_read, answer_write)
         _close([order_read, answer_write])
         self._pidfds[os.pidfd_open(pid)] = pid
         return Embryo(pid, order_write, answer_read)
@@ -175,6 +175,7 @@ class Zygote:
         if self._embryo is not None and self._embryo.pid == pid:
             _close([self._embryo.order, self._embryo.answer])
             self._embryo = None
+            self._prepares = False
 
     def _refuse(self, request: Any, step: str, number: int, text: str) -> None:
         self._tell({"id": request, "error": {"step": step, "errno": number, "text": text}})
@@ -191,11 +192,22 @@ def _close(descriptors: list[int]) -> None:
         os.close(fd)
 
 
-def be_shim(order: int, answer: int) -> NoReturn:
+def give(order: int, specification: bytes) -> bool:
+    """False when nobody is there to read it."""
+    try:
+        write_all(order, specification)
+    except BrokenPipeError:
+        return False
+    finally:
+        os.close(order)
+    return True
+
+
+def be_shim(shape: Shape, order: int, answer: int) -> NoReturn:
     """The forked child. A failure before it listens is its answer; it always ends here."""
     code = 1
     try:
-        shim.main(order, answer)
+        shim.main(shape, order, answer)
         code = 0
     except BaseException as error:
         report = {
