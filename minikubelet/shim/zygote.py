@@ -33,7 +33,7 @@ from minikubelet.shim.sandbox import Shape
 from minikubelet.shim.shim import write_all
 
 _PACKET = 1 << 20
-_QUIET = 20  # milliseconds without a request, after which the next shim is made
+_QUIET = 60  # milliseconds without a request, after which the next shim is made
 
 
 @dataclass(slots=True)
