@@ -63,7 +63,7 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         # 1. The zygote first: it is forked from a small process.
         mount = cgroup.find_mount()
         cgroups = Cgroups(Path(mount), frozenset(cgroup.controllers(mount)))
-        stack.callback(cgroups.stop, SHIMS)
+        stack.push_async_callback(cgroups.stop, SHIMS)
         zygote = ZygoteClient(f"{mount}/{SHIMS}")
         zygote.start()
         stack.push_async_callback(zygote.close)

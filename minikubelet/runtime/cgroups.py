@@ -15,7 +15,11 @@ from minikubelet.linux import cgroup
 from minikubelet.runtime.resources import KUBEPODS, CgroupSettings
 
 CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb")
-REMOVE_TRIES, REMOVE_PAUSE = 100, 0.02  # a killed process leaves its cgroup a moment after it was reaped
+REMOVE_TRIES, ENDING_TRIES, REMOVE_PAUSE = (
+    100,
+    50,
+    0.02,
+)  # a killed process leaves its cgroup a moment after it was reaped
 
 
 class Cgroups:
@@ -35,14 +39,29 @@ class Cgroups:
             self.create(one)
             self._hand_down(self.mount / one.path)
 
-    def stop(self, *others: str) -> None:
-        """Remove the hierarchy if no pod is left in it."""
-        for relative in (f"{KUBEPODS}/burstable", f"{KUBEPODS}/besteffort", KUBEPODS, *others):
-            try:
-                (self.mount / relative).rmdir()
-            except OSError as error:
-                if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
-                    raise
+    async def stop(self, shims: str) -> None:
+        """Remove the hierarchy if no pod is left in it. Shims (and the zygote) that are just ending are
+        waited for; those of running pods keep their cgroup.
+        """
+        for relative in (f"{KUBEPODS}/burstable", f"{KUBEPODS}/besteffort"):
+            self._remove_empty(relative)
+        tries = ENDING_TRIES if self._remove_empty(KUBEPODS) else 1
+        for _ in range(tries):
+            if self._remove_empty(shims):
+                return
+            await asyncio.sleep(REMOVE_PAUSE)
+
+    def _remove_empty(self, relative: str) -> bool:
+        """True when it is gone; False while something lives in it or below."""
+        try:
+            (self.mount / relative).rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
+            return False
+        return True
 
     def cannot_enforce(self, settings: CgroupSettings) -> str:
         """Why the limits in `settings` would not hold here; empty when they would."""

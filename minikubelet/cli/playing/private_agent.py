@@ -160,8 +160,12 @@ def _routes() -> list[IPv4Network]:
 
 
 def state_directory() -> Path:
-    """Below which the root is made."""
-    return Path(next((path for path in PARENTS if os.access(path, os.W_OK)), PARENTS[-1]))
+    """Below which the root is made: where one may write, best on a file system that can hold layers."""
+    from minikubelet.runtime.doctor import check_state
+
+    mountinfo = Path("/proc/self/mountinfo").read_text()
+    writable = [Path(path) for path in PARENTS if os.access(path, os.W_OK)] or [Path(PARENTS[-1])]
+    return next((path for path in writable if check_state(path, mountinfo).ok), writable[0])
 
 
 def _says_ready(stream: IO[bytes]) -> bool:
