@@ -123,6 +123,7 @@ def cpu_seconds(pid: int) -> float:
 
 STAY = f"trap 'exit 0' TERM; {BUSYBOX} sleep 1000 & wait"
 PODS = "/api/v1/namespaces/default/pods"
+QUIET = 0.25  # seconds before each start: how the kernel clears away the last pod is another question
 
 
 def pod(name: str, containers: int) -> dict[str, Any]:
@@ -185,6 +186,7 @@ def measure_agent(root: Path, n: int) -> list[Row]:
 
 def run_pod(agent: Agent, name: str, containers: int) -> list[float]:
     """[accepted, exec of the first container, exec of the second…]; the pod is gone again afterwards."""
+    time.sleep(QUIET)
     created = agent.call("POST", PODS, pod(name, containers))
     uid = created["metadata"]["uid"]
     wait_until(lambda: agent.call("GET", f"{PODS}/{name}")["status"].get("phase") == "Running")
