@@ -21,6 +21,7 @@ from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
+from minikubelet.agent.admission import Shortage, rejection, shortages, unschedulable
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.conditions import OWNED
 from minikubelet.agent.hooks import Hooks
@@ -28,12 +29,13 @@ from minikubelet.agent.mirror_pods import is_mirror, runtime_uid
 from minikubelet.agent.names import uid_of
 from minikubelet.agent.node_access import NodeAccess
 from minikubelet.agent.node_objects import NodeObjects
-from minikubelet.agent.node_status import MachineFacts
-from minikubelet.agent.phase import API, STATIC_POD_ANNOTATION, is_static
+from minikubelet.agent.node_status import MachineFacts, allocatable
+from minikubelet.agent.phase import API, STATIC_POD_ANNOTATION, is_static, is_terminal
+from minikubelet.agent.pod_status import rejected_status
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
-from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, wants_binding
+from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, waiting, wants_binding
 from minikubelet.agent.static_pods import StaticPods
 from minikubelet.errors import (
     Conflict,
@@ -74,6 +76,7 @@ class Node(NodeAccess):
         self._clock = Clock()
         self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
         self._pods: dict[str, Pod] = {}  # pod uid → as it was when its worker was made
+        self._waiting: set[str] = set()  # uids of pods that did not fit so far
         self._tasks: list[asyncio.Task[None]] = []
         self._random = random.Random()
         self._objects = NodeObjects(store, facts, pod_cidr, self._clock)
@@ -154,6 +157,7 @@ class Node(NodeAccess):
         if is_mirror(pod):
             self._static.api_changed(kind, pod)
         elif kind == "DELETED":
+            self._waiting.discard(uid)
             if uid in self._workers:
                 self._workers[uid].remove(_from_api(pod))
             self._static.api_changed(kind, pod)
@@ -163,16 +167,54 @@ class Node(NodeAccess):
             self._update_worker(uid, _from_api(pod))
 
     def _bind(self, pod: dict[str, Any]) -> None:
+        """Take the pod, or let it wait and say why."""
+        lacking = self._shortages(_from_api(pod))
         try:
+            if lacking:
+                self._let_wait(pod, unschedulable(lacking))
+                return
             self.store.update("pods", bound(pod, self.node_name, self._clock.now()))
         except (Conflict, NotFound):
             return  # it was changed or removed meanwhile: the watch brings the newer one
+        self._waiting.discard(pod["metadata"]["uid"])
         message = assigned_message(pod, self.node_name)
         self._recorder.event_about(_reference(pod), "Normal", "Scheduled", message, SCHEDULER)
+
+    def _let_wait(self, pod: dict[str, Any], message: str) -> None:
+        self._waiting.add(pod["metadata"]["uid"])
+        told = waiting(pod, message, self._clock.now())
+        if told is not pod:
+            self.store.update("pods", told)
+            self._recorder.event_about(_reference(pod), "Warning", "FailedScheduling", message, SCHEDULER)
+
+    def _try_waiting(self) -> None:
+        """Room was made: the pods that wait for it, in the order of the store, are tried again."""
+        for pod in self.store.list("pods")[0] if self._waiting else ():
+            if pod["metadata"]["uid"] in self._waiting and wants_binding(pod):
+                self._bind(pod)
+
+    def _shortages(self, pod: Pod) -> list[Shortage]:
+        """Beside the pods that are not over yet."""
+        active = [
+            other
+            for uid, other in self._pods.items()
+            if uid != uid_of(pod) and not (uid in self._workers and is_over(self._workers[uid].status))
+        ]
+        return shortages(pod, active, allocatable(self._facts))
+
+    def _admit(self, pod: Pod) -> None:
+        """The kubelet's own look at a pod that begins: one that does not fit is over at once (1.5, 7.1)."""
+        rejected = None if is_over(pod.status) else rejection(self._shortages(pod))
+        if rejected is None:
+            return
+        pod.status = rejected_status(pod, rejected.reason, rejected.message, self._clock.now())
+        self.publish(pod, pod.status)
+        self._recorder.event(pod, "Warning", rejected.reason, rejected.message)
 
     def _update_worker(self, uid: str, pod: Pod) -> None:
         worker = self._workers.get(uid)
         if worker is None:
+            self._admit(pod)
             self._pods[uid] = pod
             self._refresh_qos()
             self._workers[uid] = PodWorker(pod, self._with)
@@ -212,6 +254,8 @@ class Node(NodeAccess):
             self.store.modify("pods", metadata.namespace or "", metadata.name or "", change)
         except NotFound:
             logger.debug("the pod %s was removed while it ran", metadata.name)
+        if is_over(status):
+            self._try_waiting()
 
     def finished(self, pod: Pod) -> None:
         """Nothing of it is left on the node."""
@@ -221,6 +265,7 @@ class Node(NodeAccess):
         self._workers.pop(uid, None)
         self._pods.pop(uid, None)
         self._refresh_qos()
+        self._try_waiting()
         if is_static(pod):
             self._static.finished(pod)
         if metadata.deletion_timestamp is None:
@@ -292,6 +337,10 @@ def _from_api(pod: dict[str, Any]) -> Pod:
     if is_static(read) and read.metadata is not None:
         read.metadata.annotations = (read.metadata.annotations or {}) | {STATIC_POD_ANNOTATION: API}
     return read
+
+
+def is_over(status: PodStatus | None) -> bool:
+    return status is not None and is_terminal(status.phase)
 
 
 def _keeping_foreign_conditions(status: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
