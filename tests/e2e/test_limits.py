@@ -11,7 +11,7 @@ from .conftest import Agent, simple_pod, until
 
 pytestmark = pytest.mark.limits
 
-BURN = "import os\nif os.fork(): pass\nwhile True: pass"
+BURN = "while :; do :; done & while :; do :; done"  # two at once, and no interpreter that starts slowly
 
 
 def cgroup_of(agent: Agent, name: str, container: str = "main") -> Path:
@@ -36,10 +36,10 @@ def test_a_container_beyond_its_memory_limit_is_oomkilled(agent: Agent) -> None:
     agent.run("delete", "pod", "eater")
 
 
-def share_of_cpu(cgroup: Path, milli: int) -> float:
-    """Of one core, over four seconds' worth of the CPU asked for."""
+def share_of_cpu(cgroup: Path) -> float:
+    """Of one core, over forty periods of the limit: the container gets its part at the start of each."""
     begin, used = time.monotonic(), usage_usec(cgroup)
-    until(lambda: usage_usec(cgroup) - used > milli * 4000, limit=60, what="four seconds' worth of CPU")
+    time.sleep(4)  # what is measured is time itself
     return (usage_usec(cgroup) - used) / ((time.monotonic() - begin) * 1e6)
 
 
@@ -47,14 +47,13 @@ def share_of_cpu(cgroup: Path, milli: int) -> float:
 def test_a_burner_gets_its_millicores(agent: Agent, milli: int) -> None:
     name = f"burner-{milli}"
     limits = {"resources": {"limits": {"cpu": f"{milli}m"}}}
-    agent.apply(simple_pod(name, "python3", "-c", BURN, container=limits))
+    agent.apply(simple_pod(name, "sh", "-c", BURN, container=limits))
     agent.wait_running(name)
     cgroup = cgroup_of(agent, name)
     until(lambda: usage_usec(cgroup) > 300_000, what="it burns")
-    shares = [share_of_cpu(cgroup, milli) for _ in range(3)]
+    shares = [share_of_cpu(cgroup) for _ in range(3)]
     agent.run("delete", "pod", name)
-    # A busy host may take time away from the whole guest, never give more: the best of three counts.
-    assert max(shares) == pytest.approx(milli / 1000, rel=0.05)
+    assert sorted(shares)[1] == pytest.approx(milli / 1000, rel=0.05), shares
 
 
 def test_cgroup_files_are_written_as_the_kubelet_and_runc_write_them(agent: Agent) -> None:
