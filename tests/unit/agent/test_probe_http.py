@@ -574,3 +574,23 @@ async def test_3_6_http_a_given_host_goes_into_the_request_and_not_into_the_conn
         header = HTTPHeader(name="host", value="web.example.com")
         assert await probe(port, http_headers=[header]) == success("ok")
     assert "Host: web.example.com\r\n" in seen[0]
+
+
+@in_real_time
+async def test_3_6_http_500_hung_servers_delay_no_other_probe():
+    """By order, not by the clock: while 500 checks hang, another begins, is answered and ends."""
+    waiting = asyncio.Semaphore(0)
+
+    async def say_nothing(peer: Peer) -> None:
+        waiting.release()
+        await asyncio.Event().wait()
+
+    async with serving(say_nothing) as hung, serving(answering(response("200 OK", "well"))) as well:
+        checks = [asyncio.create_task(probe(hung, timeout=19)) for _ in range(500)]
+        for _ in checks:
+            await waiting.acquire()
+        assert await probe(well) == success("well")
+        assert not any(check.done() for check in checks)
+        for check in checks:
+            check.cancel()
+        await asyncio.gather(*checks, return_exceptions=True)
