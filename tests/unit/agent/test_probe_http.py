@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 
 import pytest
 
@@ -579,6 +580,8 @@ async def test_3_6_http_a_given_host_goes_into_the_request_and_not_into_the_conn
 @in_real_time
 async def test_3_6_http_500_hung_servers_delay_no_other_probe():
     """By order, not by the clock: while 500 checks hang, another begins, is answered and ends."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # both ends of each are ours: more than 1024
     waiting = asyncio.Semaphore(0)
 
     async def say_nothing(peer: Peer) -> None:
