@@ -10,6 +10,7 @@ container's: `process.become`.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import NoReturn
@@ -43,7 +44,7 @@ def run(
     process.become(spec, streams, directory, report)
 
 
-class Exec:
+class Exec(ABC):
     """A process that was started in a container. What becomes of its streams is up to the two kinds of it."""
 
     def __init__(self, loop: Loop, monitor: Monitor, spec: ProcessSpec, null: int) -> None:
@@ -92,17 +93,17 @@ class Exec:
         """Now, or when the last process that was left behind in it has ended."""
         when_empty(self._loop, self._cgroup, lambda: cgroup.remove(self._cgroup))
 
-    def follow(self, streams: Streams) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def follow(self, streams: Streams) -> None: ...
 
-    def child_started(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def child_started(self) -> None: ...
 
-    def child_failed(self, failure: Failure) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def child_failed(self, failure: Failure) -> None: ...
 
-    def child_exited(self, code: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def child_exited(self, code: int) -> None: ...
 
 
 def in_pid_namespace(pidfd: int) -> AbstractContextManager[None]:

@@ -107,32 +107,7 @@ class Container(Object, kw_only=True):
     tty: bool | None = None
 
 
-class EphemeralContainer(Object, kw_only=True):
+class EphemeralContainer(Container, kw_only=True):
     """A container added to a running pod for debugging; it is never restarted."""
 
-    name: str | None = None
-    image: str | None = None
-    command: list[str] | None = None
-    args: list[str] | None = None
-    working_dir: str | None = None
-    ports: list[ContainerPort] | None = None
-    env_from: list[EnvFromSource] | None = None
-    env: list[EnvVar] | None = None
-    resources: ResourceRequirements | None = None
-    resize_policy: list[ContainerResizePolicy] | None = None
-    restart_policy: str | None = None
-    restart_policy_rules: list[ContainerRestartRule] | None = None
-    volume_mounts: list[VolumeMount] | None = None
-    volume_devices: list[VolumeDevice] | None = None
-    liveness_probe: Probe | None = None
-    readiness_probe: Probe | None = None
-    startup_probe: Probe | None = None
-    lifecycle: Lifecycle | None = None
-    termination_message_path: str | None = None
-    termination_message_policy: str | None = None
-    image_pull_policy: str | None = None
-    security_context: SecurityContext | None = None
-    stdin: bool | None = None
-    stdin_once: bool | None = None
-    tty: bool | None = None
     target_container_name: str | None = None
