@@ -33,6 +33,8 @@ from .pod_actions import initialized_in_sandbox
 from .restart_all import REASON as RESTARTING_ALL
 from .restart_all import REMOVED_MESSAGE, was_being_reset
 from .restart_policy import (
+    all_containers,
+    ephemeral_containers,
     failed,
     init_containers,
     is_sidecar,
@@ -49,6 +51,19 @@ INIT_VANISHED = (
     "Unable to get init container status from container runtime and pod has been initialized, "
     "treat it as exited normally"
 )
+
+
+def ephemeral_statuses(
+    pod: Pod, observed: PodRuntimeStatus, old: PodStatus, reasons: ReasonCache
+) -> list[ContainerStatus]:
+    """Of ephemeral containers, by name. Nobody waits for them: they have no `started` and are never ready."""
+    statuses = [
+        _status(pod, container, observed, old, reasons, is_init=False)
+        for container in ephemeral_containers(pod)
+    ]
+    for one in statuses:
+        one.started = None
+    return sorted(statuses, key=lambda one: one.name or "")
 
 
 def container_statuses(
@@ -84,7 +99,11 @@ def _status(
     *,
     is_init: bool,
 ) -> ContainerStatus:
-    known = [*(old.init_container_statuses or ()), *(old.container_statuses or ())]
+    known = [
+        *(old.init_container_statuses or ()),
+        *(old.container_statuses or ()),
+        *(old.ephemeral_container_statuses or ()),
+    ]
     before = next((one for one in known if one.name == container.name), None)
     instances = observed.instances(container.name or "")
     if instances:
@@ -193,9 +212,7 @@ def _volume_mounts(container: Container) -> list[VolumeMountStatus] | None:
 
 
 def _message_limit(pod: Pod) -> int:
-    assert pod.spec is not None
-    ephemeral = pod.spec.ephemeral_containers or ()
-    return MESSAGES_LIMIT // (len(init_containers(pod)) + len(regular_containers(pod)) + len(ephemeral))
+    return MESSAGES_LIMIT // len(all_containers(pod))
 
 
 def _cut(message: str, limit: int) -> str:

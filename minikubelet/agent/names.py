@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minikubelet.v1 import Container, Pod
 
-from .restart_policy import init_containers
+from .restart_policy import ephemeral_containers, init_containers
 
 
 def uid_of(pod: Pod) -> str:
@@ -20,5 +20,9 @@ def log_name(pod: Pod) -> str:
 
 def field_path(pod: Pod, container: Container) -> str:
     """`spec.containers{web}`: which part of the pod an Event is about."""
-    is_init = any(one.name == container.name for one in init_containers(pod))
-    return f"spec.{'initContainers' if is_init else 'containers'}{{{container.name}}}"
+    field = "containers"
+    if any(one.name == container.name for one in init_containers(pod)):
+        field = "initContainers"
+    elif any(one.name == container.name for one in ephemeral_containers(pod)):
+        field = "ephemeralContainers"
+    return f"spec.{field}{{{container.name}}}"

@@ -73,4 +73,8 @@ class NodeAccess(NodeImages):
 
 def _container_statuses(pod: Pod) -> list[ContainerStatus]:
     status = pod.status or PodStatus()
-    return [*(status.container_statuses or ()), *(status.init_container_statuses or ())]
+    return [
+        *(status.container_statuses or ()),
+        *(status.init_container_statuses or ()),
+        *(status.ephemeral_container_statuses or ()),
+    ]

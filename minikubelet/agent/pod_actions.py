@@ -8,9 +8,10 @@ record out from top to bottom.
 In the order in which it decides:
 0. Did a container exit by a rule that restarts them all? Then everything is removed first (2.7).
 1. Is the sandbox good? If not, everything restarts from the first init container in a new one.
-2. How far did the init containers get? Until the last is done, regular containers are not looked at.
-3. For each regular container: start it, kill it, kill and start it, or leave it.
-4. Nothing runs and nothing will: kill the pod.
+2. Ephemeral containers that never had an instance are started (once; they are never restarted).
+3. How far did the init containers get? Until the last is done, regular containers are not looked at.
+4. For each regular container: start it, kill it, kill and start it, or leave it.
+5. Nothing runs and nothing will: kill the pod.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from minikubelet.runtime.cri import ContainerStatus, PodRuntimeStatus, container_hash
-from minikubelet.v1 import Container, Pod, PodStatus
+from minikubelet.v1 import Container, EphemeralContainer, Pod, PodStatus
 
 from .facts import NO_RESULTS, ContainerProbeResults, ProbeResults
 from .restart_all import containers_to_reset
 from .restart_policy import (
     NEVER,
+    ephemeral_containers,
     failed,
     init_containers,
     is_sidecar,
@@ -57,6 +59,7 @@ class PodActions:
     create_sandbox: bool = False
     attempt: int = 0  # of the sandbox to be made
     to_kill: tuple[ContainerToKill, ...] = ()
+    ephemeral_to_start: tuple[EphemeralContainer, ...] = ()
     init_to_start: tuple[Container, ...] = ()
     to_start: tuple[Container, ...] = ()
 
@@ -72,6 +75,7 @@ class _Draft:
     """
 
     to_kill: list[ContainerToKill] = field(default_factory=list)
+    ephemeral_to_start: list[EphemeralContainer] = field(default_factory=list)
     init_to_start: list[Container] = field(default_factory=list)
     to_start: list[Container] = field(default_factory=list)
     kill_pod: bool = False
@@ -80,6 +84,7 @@ class _Draft:
         return PodActions(
             kill_pod=self.kill_pod,
             to_kill=tuple(self.to_kill),
+            ephemeral_to_start=() if self.kill_pod else tuple(self.ephemeral_to_start),
             init_to_start=tuple(self.init_to_start),
             to_start=tuple(self.to_start),
         )
@@ -93,7 +98,7 @@ def pod_actions(pod: Pod, observed: PodRuntimeStatus, results: ProbeResults, old
         return PodActions(to_reset=to_reset, attempt=attempt)
     if sandbox_is_lost(pod, observed):
         return _new_sandbox(pod, observed, attempt, old)
-    draft = _Draft()
+    draft = _Draft(ephemeral_to_start=_never_started(pod, observed, old))
     initialized = _decide_init_containers(pod, observed, results, draft)
     if initialized and not draft.kill_pod:
         _decide_regular_containers(pod, observed, results, old, draft)
@@ -157,6 +162,16 @@ def _is_done(pod: Pod, container: Container, observed: PodRuntimeStatus, old: Po
 def _ran_before(status: PodStatus) -> bool:
     statuses = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
     return any(one.container_id or (one.last_state and one.last_state.terminated) for one in statuses)
+
+
+def _never_started(pod: Pod, observed: PodRuntimeStatus, old: PodStatus) -> list[EphemeralContainer]:
+    """Whether one ran before a reboot only the status knows."""
+    ended = {one.name for one in old.ephemeral_container_statuses or () if one.container_id}
+    return [
+        container
+        for container in ephemeral_containers(pod)
+        if latest(observed, container.name) is None and container.name not in ended
+    ]
 
 
 # Init containers (2.4, 2.5)

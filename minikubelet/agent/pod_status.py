@@ -17,7 +17,13 @@ from minikubelet.runtime.cri import PodRuntimeStatus
 from minikubelet.v1 import Container, ContainerState, ContainerStatus, HostIP, Pod, PodIP, PodStatus
 
 from .conditions import DISRUPTION_TARGET, pod_conditions
-from .container_status import NOT_LOCATED, container_statuses, merge_probe_results, terminated_unknown
+from .container_status import (
+    NOT_LOCATED,
+    container_statuses,
+    ephemeral_statuses,
+    merge_probe_results,
+    terminated_unknown,
+)
 from .facts import Situation
 from .phase import FAILED, is_static, is_terminal, pod_phase
 from .pod_actions import initialized_in_sandbox
@@ -50,6 +56,7 @@ def generate_status(
         start_time=old.start_time or now.replace(microsecond=0),
         init_container_statuses=init or None,
         container_statuses=regular,
+        ephemeral_container_statuses=ephemeral_statuses(pod, observed, old, situation.reasons) or None,
         qos_class=_api_copy(pod).qos_class or old.qos_class,
         nominated_node_name=_api_copy(pod).nominated_node_name,
     )

@@ -73,6 +73,10 @@ class PodSync:
         if actions.create_sandbox:
             sandbox = await self._create_sandbox(pod, observed, actions)
         failures = []
+        for debugger in actions.ephemeral_to_start:
+            failure = await self._start(pod, debugger, observed, sandbox)
+            if failure is not None:
+                failures.append(failure)
         for container in actions.init_to_start:
             failure = await self._start(pod, container, observed, sandbox)
             if failure is not None:

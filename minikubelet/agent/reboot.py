@@ -17,7 +17,7 @@ LOST_EXIT_CODE, LOST_REASON = 255, "Unknown"
 def after_reboot(status: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The status with every running container ended."""
     changed = dict(status)
-    for field in ("initContainerStatuses", "containerStatuses"):
+    for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         if field in status:
             changed[field] = [_lost(container, now) for container in status[field]]
     return changed

@@ -9,7 +9,7 @@ this container be started now, given what exists of it? Pure.
 from __future__ import annotations
 
 from minikubelet.runtime.cri import ContainerStatus, PodRuntimeStatus
-from minikubelet.v1 import Container, ContainerRestartRule, Pod
+from minikubelet.v1 import Container, ContainerRestartRule, EphemeralContainer, Pod
 
 ALWAYS, ON_FAILURE, NEVER = "Always", "OnFailure", "Never"
 RESTART, RESTART_ALL = "Restart", "RestartAllContainers"
@@ -32,6 +32,16 @@ def init_containers(pod: Pod) -> list[Container]:
 def regular_containers(pod: Pod) -> list[Container]:
     assert pod.spec is not None
     return pod.spec.containers or []
+
+
+def ephemeral_containers(pod: Pod) -> list[EphemeralContainer]:
+    """Added to look into the running pod; each is started once and never again."""
+    assert pod.spec is not None
+    return pod.spec.ephemeral_containers or []
+
+
+def all_containers(pod: Pod) -> list[Container]:
+    return [*init_containers(pod), *regular_containers(pod), *ephemeral_containers(pod)]
 
 
 def pod_policy(pod: Pod) -> str:

@@ -22,7 +22,7 @@ from minikubelet.v1 import Container, Pod, Probe
 
 from .names import field_path, uid_of
 from .ports import Collaborators, HookError, HookTarget
-from .restart_policy import has_sidecars, init_containers, is_sidecar, regular_containers
+from .restart_policy import all_containers, has_sidecars, init_containers, is_sidecar, regular_containers
 
 MINIMUM_BEFORE_KILL = 2  # seconds between the stop signal and KILL, always
 MINIMUM_OF_POD = 1
@@ -102,7 +102,7 @@ async def kill_containers(
 
     Tries all before it raises KillContainerError.
     """
-    definitions = {c.name: c for c in [*init_containers(pod), *regular_containers(pod)]}
+    definitions = {c.name: c for c in all_containers(pod)}
     running = [c for c in observed.containers if c.state == "running" and c.name in definitions]
     order = TerminationOrder(pod, [c.name for c in running]) if has_sidecars(pod) else None
     kills = [

@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
-from minikubelet.api import deletion, intake, kinds
+from minikubelet.api import deletion, intake, kinds, subresources
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.selectors import Matcher
 from minikubelet.errors import BadRequest, Expired, Forbidden, NotFound
 from minikubelet.store import Store
-from minikubelet.store.store import timestamp, utc_now
+from minikubelet.store.store import check_same, timestamp, utc_now
 from minikubelet.v1.resources import ResourceInfo
 
 Object = dict[str, Any]
@@ -107,8 +107,12 @@ class Objects:
         old = self.store.get(info.plural, namespace, name)
         obj = intake.identified(info, namespace, change(old), name)
         obj = intake.decode(info, obj, options)
+        # Before anything is said about its content: that was written over something else.
+        check_same(info.plural, old, None, obj["metadata"].get("resourceVersion"))
         if subresource == "status":
             obj = kinds.with_status(obj, old)
+        elif subresource:
+            obj = subresources.changed(subresource, obj, old, options.warnings)
         else:
             kinds.prepare_update(info, obj, old)
             obj = intake.complete(info, obj, options, old)

@@ -48,7 +48,7 @@ OBJECT: dict[str, Endpoint] = {
     "PATCH": verbs.patch_object,
     "DELETE": verbs.delete_object,
 }
-STATUS: dict[str, Endpoint] = {
+PART: dict[str, Endpoint] = {
     "GET": verbs.get_object,
     "PUT": verbs.replace_object,
     "PATCH": verbs.patch_object,
@@ -77,14 +77,15 @@ ROUTES: tuple[Route, ...] = (
     Route(POD + "/attach", ATTACH, resource="pods"),
     Route(POD + "/binding", {"POST": pods.bind}, resource="pods"),
     Route(POD + "/eviction", {"POST": pods.evict}, resource="pods"),
+    Route(POD + "/{subresource:ephemeralcontainers}", PART, resource="pods"),
     # Objects of every kind.
-    Route(BASE + "/namespaces/{name}/{subresource:status}", STATUS, resource="namespaces"),
+    Route(BASE + "/namespaces/{name}/{subresource:status}", PART, resource="namespaces"),
     Route(IN_NAMESPACE + "/{resource}", COLLECTION),
     Route(IN_NAMESPACE + "/{resource}/{name}", OBJECT),
-    Route(IN_NAMESPACE + "/{resource}/{name}/{subresource:status}", STATUS),
+    Route(IN_NAMESPACE + "/{resource}/{name}/{subresource:status}", PART),
     Route(BASE + "/{resource}", COLLECTION),
     Route(BASE + "/{resource}/{name}", OBJECT),
-    Route(BASE + "/{resource}/{name}/{subresource:status}", STATUS),
+    Route(BASE + "/{resource}/{name}/{subresource:status}", PART),
     # This node's own.
     Route(
         "/minikubelet/v1/images",

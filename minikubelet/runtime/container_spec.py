@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from minikubelet.errors import CreateContainerConfigError, CreateContainerError
 from minikubelet.linux import capabilities
 from minikubelet.runtime.users import User
-from minikubelet.shim.protocol import ContainerSpec, MountSpec, ProcessSpec, RootfsSpec
-from minikubelet.v1 import Container, Pod, SecurityContext
+from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, MountSpec, ProcessSpec, RootfsSpec
+from minikubelet.v1 import Container, EphemeralContainer, Pod, SecurityContext
 
 ALL_CAPABILITIES = "ALL"
 
@@ -24,12 +25,31 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def pid_mode(pod: Pod) -> str:
-    """Whose PID namespace a container of this pod gets (9.9)."""
+def pid_mode(pod: Pod, container: Container) -> str:
+    """Whose PID namespace it gets (9.9); only one that would have its own can look for another's."""
     spec = pod.spec
     if spec and spec.host_pid:
         return "host"
-    return "pod" if spec and spec.share_process_namespace else "container"
+    if spec and spec.share_process_namespace:
+        return "pod"
+    is_targeted = isinstance(container, EphemeralContainer) and container.target_container_name
+    return "target" if is_targeted else "container"
+
+
+def pid_target(pod: Pod, container: Container, records: Iterable[ContainerRecord]) -> str:
+    """The id of the container whose PID namespace it joins, "" if none.
+
+    Raises CreateContainerConfigError or CreateContainerError when there is nothing to join.
+    """
+    if pid_mode(pod, container) != "target" or not isinstance(container, EphemeralContainer):
+        return ""
+    name = container.target_container_name
+    newest = max((r for r in records if r.name == name), key=lambda record: record.created_at, default=None)
+    if newest is None:
+        raise CreateContainerConfigError(f"unable to find target container {name}")
+    if newest.state != "running":
+        raise CreateContainerError(f'invalid target container: container "{newest.id}" is not running')
+    return newest.id
 
 
 def kept_capabilities(security: SecurityContext | None) -> list[str]:
@@ -78,6 +98,7 @@ def container_spec(
     mounts: list[MountSpec],
     masked: Iterable[str],
     oom_score_adj: int,
+    pid_target: str,
     labels: dict[str, str],
 ) -> ContainerSpec:
     security = container.security_context
@@ -94,7 +115,8 @@ def container_spec(
         readonly_paths=list(READONLY_PATHS),
         log_path=log_path,
         oom_score_adj=oom_score_adj,
-        pid_mode=pid_mode(pod),
+        pid_mode=pid_mode(pod, container),
+        pid_target=pid_target,
         stdin_once=bool(container.stdin_once),
         labels=labels,
     )

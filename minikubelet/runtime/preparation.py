@@ -22,7 +22,7 @@ from minikubelet.errors import CreatePodCgroupError
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime import hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
-from minikubelet.runtime.container_spec import container_spec, process
+from minikubelet.runtime.container_spec import container_spec, pid_target, process
 from minikubelet.runtime.cri import ImageRef, container_hash
 from minikubelet.runtime.environment import (
     Facts,
@@ -201,6 +201,7 @@ class Preparation:
             ],
             masked=image.masked,
             oom_score_adj=oom_score_adj(pod, container, self._node.memory),
+            pid_target=pid_target(pod, container, sandbox.containers),
             labels={
                 IMAGE: container.image or "",
                 IMAGE_ID: image_ref.image_id,

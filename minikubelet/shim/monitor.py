@@ -42,6 +42,9 @@ class Keeper(Protocol):
     def container_died(self, monitor: Monitor) -> None:
         """Tell whoever subscribed. The state is written."""
 
+    def pidfd_of(self, container_id: str) -> int:
+        """Of another container's first process. ProcessLookupError when it does not run."""
+
 
 class Tap(Protocol):
     """An attached client: gets a copy of what the container writes."""
@@ -121,6 +124,9 @@ class Monitor:
         """Where the container's process will be born."""
         if self.spec.pid_mode == "pod":
             return namespaces.entered(self._sandbox.init_pidfd, syscalls.CLONE_NEWPID)
+        if self.spec.pid_mode == "target":
+            target = self._keeper.pidfd_of(self.spec.pid_target)
+            return namespaces.entered(target, syscalls.CLONE_NEWPID)
         return nullcontext()
 
     def _follow(self, streams: process.Streams) -> None:

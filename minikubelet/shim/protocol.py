@@ -124,7 +124,8 @@ class ContainerSpec:
     readonly_paths: list[str]
     log_path: str  # …/0.log
     oom_score_adj: int = 0
-    pid_mode: str = "container"  # "container", "pod" (shareProcessNamespace), "host"
+    pid_mode: str = "container"  # "container", "pod" (shareProcessNamespace), "host", "target"
+    pid_target: str = ""  # the id of the container whose PID namespace is joined
     stdin_once: bool = False
     all_devices: bool = False  # privileged: no device policy on its cgroup
     labels: dict[str, str] = field(default_factory=dict)  # opaque to the shim, returned in its state

@@ -161,6 +161,12 @@ class Shim:
         for client in list(self._subscribers):
             client.send(event)
 
+    def pidfd_of(self, container_id: str) -> int:
+        monitor = self._monitors.get(container_id)
+        if monitor is None or not monitor.running or monitor.child is None:
+            raise ProcessLookupError(errno.ESRCH, "the target container is not running")
+        return monitor.child.pidfd
+
     def _init_died(self, code: int) -> None:
         """The kernel has killed everything in the pod's pid namespace; no container can be started again."""
         complain(f"process 1 of the pod died ({code}); the sandbox is lost")

@@ -211,7 +211,7 @@ class Store:
         if found is None:
             raise NotFound.of(resource, name)
         revision, old = found
-        _check_same(resource, old, metadata.get("uid"), metadata.get("resourceVersion"))
+        check_same(resource, old, metadata.get("uid"), metadata.get("resourceVersion"))
         obj = _with_identity(obj, old)
         if obj == old:
             return old
@@ -245,7 +245,7 @@ class Store:
         if found is None:
             raise NotFound.of(resource, name)
         revision, obj = found
-        _check_same(resource, obj, uid, resource_version)
+        check_same(resource, obj, uid, resource_version)
         if _finalizers(obj):
             obj["metadata"].setdefault("deletionTimestamp", timestamp(self._now()))
             obj["metadata"]["deletionGracePeriodSeconds"] = 0
@@ -385,8 +385,8 @@ def _copy(obj: Object) -> Object:
     return copied
 
 
-def _check_same(resource: str, obj: Object, uid: str | None, resource_version: str | None) -> None:
-    """The caller's idea of the object must still hold."""
+def check_same(resource: str, obj: Object, uid: str | None, resource_version: str | None) -> None:
+    """The caller's idea of the object must still hold. Raises Conflict."""
     metadata = obj["metadata"]
     name = metadata["name"]
     if uid and uid != metadata["uid"]:

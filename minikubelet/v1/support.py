@@ -90,8 +90,8 @@ INTRODUCTION = """\
 
 Every field of the core/v1 Pod of Kubernetes 1.36 is known. Each is implemented, or answered with a warning,
 or refused; nothing is ignored silently. This page is written by `python -m minikubelet.v1.support` from the
-one table in `minikubelet/v1/support_table.py`; a test keeps both equal. `C` stands for `spec.containers[*]`
-and `spec.initContainers[*]`.
+one table in `minikubelet/v1/support_table.py`; a test keeps both equal. `C` stands for `spec.containers[*]`,
+`spec.initContainers[*]` and `spec.ephemeralContainers[*]`.
 """
 
 

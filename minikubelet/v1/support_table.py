@@ -14,8 +14,8 @@ State = Literal["warning", "refused"]
 WARNING: State = "warning"
 REFUSED: State = "refused"
 
-# `C` stands for a regular or init container; init containers obey the same rules.
-CONTAINERS = ("spec.containers[*]", "spec.initContainers[*]")
+# `C` stands for a regular, init or ephemeral container; all obey the same rules.
+CONTAINERS = ("spec.containers[*]", "spec.initContainers[*]", "spec.ephemeralContainers[*]")
 
 # Fields that work. Each is named to the leaf: a new field inside a known object is not in it.
 WORKING = """
@@ -34,6 +34,7 @@ spec.readinessGates[*].conditionType spec.schedulingGates[*].name
 spec.overhead spec.priority spec.preemptionPolicy
 spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityContext.runAsNonRoot
 spec.securityContext.supplementalGroups
+spec.ephemeralContainers[*].targetContainerName
 spec.volumes[*].name spec.volumes[*].hostPath.path spec.volumes[*].hostPath.type
 
 C.name C.image C.command C.args C.workingDir C.imagePullPolicy
@@ -178,7 +179,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.securityContext.seLinuxChangePolicy", WARNING, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
     # Containers
-    Rule("spec.ephemeralContainers", REFUSED, "containers cannot be added to a running pod", EVERYTHING),
     Rule("C.ports[*].hostPort", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
     Rule("C.ports[*].hostIP", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
     Rule("C.env[*].valueFrom.fileKeyRef", REFUSED, "env files are not read", EVERYTHING, IF_PRESENT),

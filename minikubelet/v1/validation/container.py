@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minikubelet.v1.container import Container, ContainerPort, ContainerRestartRule, EphemeralContainer
+from minikubelet.v1.container import (
+    Container,
+    ContainerPort,
+    ContainerRestartRule,
+    EphemeralContainer,
+    ResourceRequirements,
+)
 from minikubelet.v1.pod import PodSpec
 from minikubelet.v1.validation.env import env_errors, env_from_errors
 from minikubelet.v1.validation.field import (
@@ -121,7 +127,8 @@ def ephemeral_container_errors(around: Surroundings) -> Errors:
         if target and target not in others:
             yield not_found(f"{here}.targetContainerName", target)
         for name, attribute in NOT_IN_EPHEMERAL.items():
-            if getattr(container, attribute) is not None:
+            # kubectl debug writes `resources: {}`, which is as good as nothing.
+            if getattr(container, attribute) not in (None, ResourceRequirements()):
                 yield forbidden(f"{here}.{name}", NOT_FOR_EPHEMERAL)
         for number, mount in enumerate(container.volume_mounts or ()):
             if mount.sub_path:
