@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 
 from minikubelet.errors import RuntimeServiceError
+from minikubelet.go_text import quoted
 from minikubelet.runtime.cri import RuntimeService
 from minikubelet.v1 import ExecAction, HTTPGetAction, LifecycleHandler, SleepAction, to_dict
 
 from .ports import HookError, HookTarget, Recorder
 from .probes import http
-from .probes.go_text import quoted
 from .probes.response import BodyError
 from .probes.target import TargetError
 

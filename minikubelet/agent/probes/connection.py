@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
 
-from .go_text import join_host_port, os_error
+from minikubelet.go_text import join_host_port, os_error
 
 CHUNK = 16 * 1024
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)

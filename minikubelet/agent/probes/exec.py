@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from minikubelet.agent.backoff import go_duration
 from minikubelet.errors import RuntimeServiceError
+from minikubelet.go_text import quoted
 from minikubelet.runtime.cri import RuntimeService
 from minikubelet.v1 import Container, ExecAction
 
-from .go_text import quoted
 from .outcome import OUTPUT_LIMIT, Outcome, error, failure, success
 from .target import expand_command
 

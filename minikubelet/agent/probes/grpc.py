@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 
 from minikubelet.agent.backoff import go_duration
+from minikubelet.go_text import join_host_port, quoted
 from minikubelet.v1 import GRPCAction
 
 from .connection import TransportError
-from .go_text import join_host_port, quoted
 from .http import KUBERNETES_VERSION
 from .http2 import Channel, RpcError, open_channel
 from .outcome import Outcome, error, failure, success

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from minikubelet.go_text import quoted
 from minikubelet.v1 import Container, HTTPGetAction
 
 from .connection import Connection, TransportError, connect
-from .go_text import quoted
 from .outcome import OUTPUT_LIMIT, Outcome, error, failure, success, warning
 from .response import BodyError, Head, read_body, read_head
 from .target import TargetError, resolve_host, resolve_port

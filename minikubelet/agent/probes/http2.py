@@ -17,8 +17,9 @@ from http.client import responses
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from minikubelet.go_text import quoted
+
 from .connection import Connection, TransportError, connect
-from .go_text import quoted
 
 if TYPE_CHECKING:
     from h2.connection import H2Connection

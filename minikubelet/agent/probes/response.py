@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from minikubelet.go_text import quoted
+
 from .connection import Connection, TransportError
-from .go_text import quoted
 
 HEAD_LIMIT = 1 << 20
 LINE_LIMIT = 4096  # of a chunk's size line, as Go

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from minikubelet.go_text import atoi
 from minikubelet.v1 import Container
-
-from .go_text import atoi
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from minikubelet.go_text import join_host_port
 from minikubelet.v1 import Container, TCPSocketAction
 
 from .connection import TransportError, connect
-from .go_text import join_host_port
 from .outcome import Outcome, error, failure, success
 from .target import TargetError, resolve_host, resolve_port
 

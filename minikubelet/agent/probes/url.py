@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
-from .go_text import join_host_port, quoted
+from minikubelet.go_text import join_host_port, quoted
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from minikubelet.agent.probes.go_text import atoi, quoted
 from minikubelet.agent.probes.target import TargetError, expand_command, resolve_host, resolve_port
 from minikubelet.agent.probes.url import URL, URLError, probe_url, redirect_url
+from minikubelet.go_text import atoi, quoted
 from minikubelet.v1 import Container, ContainerPort, EnvVar, EnvVarSource
 
 BASE = URL("http", "10.0.0.5:8080", "/a/b", "q=1")
