@@ -335,9 +335,9 @@ UMOUNT_NOFOLLOW = 8
 _libc.umount2.argtypes = (c_char_p, c_int)
 
 
-def umount2(path: str, flags: int) -> None:
+def umount2(path: str | bytes, flags: int) -> None:
     """umount2(2)."""
-    _checked(_libc.umount2(os.fsencode(path), flags), "umount2", path)
+    _checked(_libc.umount2(os.fsencode(path), flags), "umount2", os.fsdecode(path))
 
 
 # BPF: only what a cgroup's device policy needs.

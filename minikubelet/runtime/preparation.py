@@ -139,7 +139,7 @@ class Preparation:
         directory = self._paths.pod(pod.metadata.uid or "")
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         if pod.spec and pod.spec.volumes:
-            await asyncio.to_thread(volumes.set_up, pod, directory, self._node.memory)
+            await asyncio.to_thread(volumes.set_up, self._volumes(pod))
 
     async def remove_pod(self, uid: str) -> None:
         """Volumes and the pod directory."""
@@ -196,7 +196,7 @@ class Preparation:
             process=program,
             mounts=[
                 *self._host_files(pod, container, sandbox),
-                *volumes.mounts(pod, container, self._paths.pod(uid)),
+                *volumes.mounts(self._volumes(pod), container),
                 MountSpec("bind", container.termination_message_path or TERMINATION_LOG, str(termination)),
             ],
             masked=image.masked,
@@ -259,6 +259,16 @@ class Preparation:
             host_ips=[self._node.address],
             node_name=self._node.name,
             allocatable=self._node.allocatable,
+        )
+
+    def _volumes(self, pod: Pod) -> volumes.Context:
+        assert pod.metadata is not None
+        return volumes.Context(
+            pod=pod,
+            directory=self._paths.pod(pod.metadata.uid or ""),
+            memory=self._node.memory,
+            find=self._find(pod),
+            facts=Facts(hostname="", node_name=self._node.name, allocatable=self._node.allocatable),
         )
 
     def _find(self, pod: Pod) -> Find:

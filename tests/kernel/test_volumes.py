@@ -43,7 +43,7 @@ def test_a_memory_volume_has_its_size_and_goes_with_the_pod(tmp_path: Path, want
     before = mountpoints()
     try:
         for _ in range(2):  # a second set-up, by the next agent, changes nothing
-            volumes.set_up(wanted, tmp_path, MEMORY)
+            volumes.set_up(volumes.Context(wanted, tmp_path, MEMORY))
         directory = tmp_path / "volumes/kubernetes.io~empty-dir/v"
         found = os.statvfs(directory)
         assert found.f_blocks * found.f_frsize == size
@@ -58,7 +58,7 @@ def test_a_memory_volume_has_its_size_and_goes_with_the_pod(tmp_path: Path, want
 
 
 def test_tear_down_does_not_wait_for_who_still_holds_a_file(tmp_path: Path) -> None:
-    volumes.set_up(pod({}, ""), tmp_path, MEMORY)
+    volumes.set_up(volumes.Context(pod({}, ""), tmp_path, MEMORY))
     with (tmp_path / "volumes/kubernetes.io~empty-dir/v/held").open("w"):
         volumes.tear_down(tmp_path)
     assert str(tmp_path) not in "".join(mountpoints())

@@ -32,13 +32,13 @@ def host_path(path: Path, kind: str) -> Pod:
 def test_an_empty_dir_is_open_to_all_survives_a_second_set_up_and_goes_with_the_pod(tmp_path: Path) -> None:
     old = os.umask(0o077)
     try:
-        volumes.set_up(pod({"emptyDir": {}}), tmp_path, MEMORY)
+        volumes.set_up(volumes.Context(pod({"emptyDir": {}}), tmp_path, MEMORY))
     finally:
         os.umask(old)
     directory = tmp_path / "volumes/kubernetes.io~empty-dir/v"
     assert directory.stat().st_mode & 0o7777 == 0o777
     (directory / "kept").write_text("x")
-    volumes.set_up(pod({"emptyDir": {}}), tmp_path, MEMORY)
+    volumes.set_up(volumes.Context(pod({"emptyDir": {}}), tmp_path, MEMORY))
     assert (directory / "kept").exists()
     volumes.tear_down(tmp_path)
     volumes.tear_down(tmp_path)
@@ -46,7 +46,7 @@ def test_an_empty_dir_is_open_to_all_survives_a_second_set_up_and_goes_with_the_
 
 
 def test_a_volume_without_a_source_is_an_empty_dir(tmp_path: Path) -> None:
-    volumes.set_up(pod({}), tmp_path, MEMORY)
+    volumes.set_up(volumes.Context(pod({}), tmp_path, MEMORY))
     assert (tmp_path / "volumes/kubernetes.io~empty-dir/v").is_dir()
 
 
@@ -57,7 +57,7 @@ def test_mounts_are_sorted_by_depth(tmp_path: Path) -> None:
         {"name": "v", "mountPath": "/data/"},
     )
     source = str(tmp_path / "volumes/kubernetes.io~empty-dir/v")
-    assert volumes.mounts(wanted, wanted.spec.containers[0], tmp_path) == [
+    assert volumes.mounts(volumes.Context(wanted, tmp_path, MEMORY), wanted.spec.containers[0]) == [
         MountSpec("bind", "/data/", source, ["rbind", "private", "rw"]),
         MountSpec("bind", "/data/deep/er", source, ["rbind", "private", "ro"]),
     ]
@@ -81,7 +81,7 @@ def make_socket(path: Path) -> None:
 )
 def test_a_host_path_that_is_what_it_should_be(tmp_path: Path, make: Any, kind: str) -> None:
     make(tmp_path / "x")
-    volumes.set_up(host_path(tmp_path / "x", kind), tmp_path, MEMORY)
+    volumes.set_up(volumes.Context(host_path(tmp_path / "x", kind), tmp_path, MEMORY))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_host_path_that_is_not(tmp_path: Path, make: Any, kind: str, words: st
     make(path)
     message = f'MountVolume.SetUp failed for volume "v" : hostPath type check failed: {path} is not {words}'
     with pytest.raises(FailedMount, match=re.escape(message)):
-        volumes.set_up(host_path(path, kind), tmp_path, MEMORY)
+        volumes.set_up(volumes.Context(host_path(path, kind), tmp_path, MEMORY))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_host_path_that_is_not(tmp_path: Path, make: Any, kind: str, words: st
 def test_what_is_missing_is_created(tmp_path: Path, kind: str, below: str, mode: int) -> None:
     old = os.umask(0o077)
     try:
-        volumes.set_up(host_path(tmp_path / below, kind), tmp_path / "pod", MEMORY)
+        volumes.set_up(volumes.Context(host_path(tmp_path / below, kind), tmp_path / "pod", MEMORY))
     finally:
         os.umask(old)
     assert (tmp_path / below).stat().st_mode == mode
@@ -119,7 +119,7 @@ def test_what_is_missing_is_created(tmp_path: Path, kind: str, below: str, mode:
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
 def test_parents_are_not_created(tmp_path: Path, kind: str) -> None:
     with pytest.raises(FailedMount, match="No such file or directory"):
-        volumes.set_up(host_path(tmp_path / "no/a", kind), tmp_path, MEMORY)
+        volumes.set_up(volumes.Context(host_path(tmp_path / "no/a", kind), tmp_path, MEMORY))
 
 
 def test_a_tree_deeper_than_python_can_recurse_is_removed(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Volumes: made before the first container of a pod, removed after the last (kubelet-behaviour 10).
+
+    <pod directory>/volumes/kubernetes.io~<plugin>/<volume>    what a plugin has made for one volume
+
+The story: `set_up` before the sandbox, `mounts` at each start of a container, `refresh` now and then for what
+follows objects that change, `tear_down` when the pod is finished. Each kind of source has its plugin, found
+in `PLUGINS` by the name of the source's field; a volume without a source is an emptyDir.
+
+A tmpfs of a volume is a mount of the node below the pod's directory: all containers, and whatever agent comes
+later, find it by its path, and the pod's directory cannot be removed while it is mounted, so it cannot be
+forgotten. `tear_down` needs the directory alone. Everything here blocks for a moment: call it in a worker
+thread.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from minikubelet.errors import FailedMount
+from minikubelet.linux import syscalls
+from minikubelet.runtime.removal import remove_tree
+from minikubelet.runtime.volumes.empty_dir import EmptyDir
+from minikubelet.runtime.volumes.host_path import HostPath
+from minikubelet.runtime.volumes.mountinfo import mount_points_below
+from minikubelet.runtime.volumes.plugin import Context, Plugin
+from minikubelet.shim.protocol import MountSpec
+from minikubelet.v1 import Container, PodSpec, Volume
+
+__all__ = ["PLUGINS", "Context", "Plugin", "mounts", "refresh", "set_up", "tear_down"]
+
+# By the field of `v1.Volume` that is set.
+PLUGINS: dict[str, Plugin] = {
+    "empty_dir": EmptyDir(),
+    "host_path": HostPath(),
+}
+
+
+def set_up(context: Context) -> None:
+    """Make every volume of the pod; those that are there stay as they are. Raises FailedMount."""
+    for volume in _volumes(context):
+        _set_up(context, volume, _plugin(volume))
+
+
+def refresh(context: Context) -> None:
+    """Bring those volumes up to date that show objects which may have changed. Raises FailedMount."""
+    for volume in _volumes(context):
+        plugin = _plugin(volume)
+        if plugin.refreshes:
+            _set_up(context, volume, plugin)
+
+
+def mounts(context: Context, container: Container) -> list[MountSpec]:
+    """The container's volumeMounts, parents before what is mounted below them."""
+    volumes = {volume.name: volume for volume in _volumes(context)}
+    found = []
+    for mount in container.volume_mounts or ():
+        volume = volumes[mount.name]
+        plugin = _plugin(volume)
+        read_only = mount.read_only or plugin.read_only
+        options = ["rbind", "private", "ro" if read_only else "rw"]
+        source = str(plugin.source(context, volume))
+        found.append(MountSpec("bind", mount.mount_path or "", source, options))
+    return sorted(found, key=lambda mount: mount.destination.rstrip("/").count("/"))
+
+
+def tear_down(directory: Path) -> None:
+    """Remove all volumes of the pod whose directory this is; all of it may be gone already.
+
+    What a container has left in a volume is a stranger's: links are removed and never followed, mounts that
+    it was given the right to make are not entered.
+    """
+    volumes = directory / "volumes"
+    if not volumes.exists():
+        return
+    for point in reversed(mount_points_below(volumes)):
+        syscalls.umount2(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+    remove_tree(volumes)
+
+
+def _volumes(context: Context) -> list[Volume]:
+    return (context.pod.spec or PodSpec()).volumes or []
+
+
+def _plugin(volume: Volume) -> Plugin:
+    for field, plugin in PLUGINS.items():
+        if getattr(volume, field) is not None:
+            return plugin
+    return PLUGINS["empty_dir"]
+
+
+def _set_up(context: Context, volume: Volume, plugin: Plugin) -> None:
+    try:
+        plugin.set_up(context, volume)
+    except OSError as error:
+        cause = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        raise FailedMount(f'MountVolume.SetUp failed for volume "{volume.name}" : {cause}') from error

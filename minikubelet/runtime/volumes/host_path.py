@@ -1,0 +1,63 @@
+"""hostPath: a file or directory of the node, used where it is, checked when the pod starts (10.2)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from minikubelet.runtime.volumes.plugin import Context
+from minikubelet.v1 import HostPathVolumeSource, Volume
+
+# Types that must be there, how they are recognised, and what is said if they are not.
+_CHECKS = {
+    "Directory": (stat.S_ISDIR, "a directory"),
+    "DirectoryOrCreate": (stat.S_ISDIR, "a directory"),
+    "File": (stat.S_ISREG, "a file"),
+    "FileOrCreate": (stat.S_ISREG, "a file"),
+    "Socket": (stat.S_ISSOCK, "a socket file"),
+    "CharDevice": (stat.S_ISCHR, "a character device"),
+    "BlockDevice": (stat.S_ISBLK, "a block device"),
+}
+
+
+class HostPath:
+    """The plugin."""
+
+    refreshes = False
+    read_only = False
+
+    def set_up(self, context: Context, volume: Volume) -> None:
+        check(volume.host_path or HostPathVolumeSource())
+
+    def source(self, context: Context, volume: Volume) -> Path:
+        return Path((volume.host_path and volume.host_path.path) or "")
+
+
+def check(source: HostPathVolumeSource) -> None:
+    """Raises OSError in the kubelet's words when the path is not what the manifest says it is."""
+    path, kind = source.path or "", source.type or ""
+    if not os.path.exists(path):
+        _create(Path(path), kind)
+    if kind:
+        is_kind, words = _CHECKS[kind]
+        if not (os.path.exists(path) and is_kind(os.stat(path).st_mode)):
+            raise OSError(f"hostPath type check failed: {path} is not {words}")
+
+
+def _create(path: Path, kind: str) -> None:
+    """Without a type any missing directory is made, with …OrCreate only the last part of the path."""
+    if kind == "":
+        for missing in [parent for parent in (path, *path.parents) if not parent.exists()][::-1]:
+            _make_directory(missing, 0o755)
+    elif kind == "DirectoryOrCreate":
+        _make_directory(path, 0o755)
+    elif kind == "FileOrCreate":
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        path.chmod(0o644)
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    """With exactly this mode, whatever the umask."""
+    path.mkdir(mode)
+    path.chmod(mode)
