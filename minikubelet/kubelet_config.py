@@ -7,13 +7,16 @@ would be a lie.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import yaml
 
 from minikubelet.errors import MinikubeletError
 
+MEMORY_QOS = "MemoryQoS"
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
 
 
@@ -23,6 +26,10 @@ class ConfigurationError(MinikubeletError):
 
 class CrashLoopBackOff(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     max_container_restart_period: str = "5m0s"
+
+
+class MemorySwap(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    swap_behavior: Literal["", "NoSwap", "LimitedSwap"] = ""
 
 
 class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"}, forbid_unknown_fields=True):
@@ -38,11 +45,28 @@ class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"},
     containerLogMaxSize: str = "10Mi"
     containerLogMaxFiles: int = 5
     crashLoopBackOff: CrashLoopBackOff = msgspec.field(default_factory=CrashLoopBackOff)
+    featureGates: dict[str, bool] = {}
+    cpuCFSQuota: bool = True
+    cpuCFSQuotaPeriod: str = "100ms"
+    singleProcessOOMKill: bool = False
+    memoryThrottlingFactor: float = 0.9
+    memoryReservationPolicy: Literal["None", "TieredReservation"] = "None"
+    memorySwap: MemorySwap = msgspec.field(default_factory=MemorySwap)
 
     @property
     def max_restart_period(self) -> float:
         """Seconds; the kubelet accepts 1 s to 300 s."""
         return seconds(self.crashLoopBackOff.max_container_restart_period)
+
+    @property
+    def memory_qos(self) -> bool:
+        """The gate, which is off in 1.36 unless it is opened."""
+        return self.featureGates.get(MEMORY_QOS, False)
+
+    @property
+    def cpu_period(self) -> int:
+        """Microseconds; the kubelet accepts 1 ms to 1 s."""
+        return round(seconds(self.cpuCFSQuotaPeriod) * 1_000_000)
 
 
 def read_configuration(path: Path | None) -> KubeletConfiguration:
@@ -61,7 +85,22 @@ def read_configuration(path: Path | None) -> KubeletConfiguration:
             f"cannot read configuration {path}: "
             "crashLoopBackOff.maxContainerRestartPeriod must be between 1s and 300s"
         )
+    for problem in _problems(configuration):
+        raise ConfigurationError(f"cannot read configuration {path}: {problem}")
     return configuration
+
+
+def _problems(configuration: KubeletConfiguration) -> Iterator[str]:
+    """What the types do not say, in the kubelet's words where it has some."""
+    unknown = sorted(set(configuration.featureGates) - {MEMORY_QOS})
+    if unknown:
+        yield f"featureGates: this node has no gate {', '.join(unknown)}, only {MEMORY_QOS}"
+    if not 1000 <= configuration.cpu_period <= 1_000_000:
+        yield "cpuCFSQuotaPeriod must be between 1ms and 1s, inclusive"
+    if not 0 < configuration.memoryThrottlingFactor <= 1:
+        yield "memoryThrottlingFactor must be greater than 0 and less than or equal to 1.0"
+    if configuration.memoryReservationPolicy != "None" and not configuration.memory_qos:
+        yield f"memoryReservationPolicy needs the feature gate {MEMORY_QOS}"
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

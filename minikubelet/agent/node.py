@@ -305,7 +305,12 @@ class Node(NodeAccess):
     def _refresh_qos(self) -> None:
         """kubepods and its classes follow the sum of what their pods asked for (6.6)."""
         memory, milli_cpu = self._facts.memory, self._facts.cpus * 1000
-        self._cgroups.start(qos_cgroups(self._pods.values(), milli_cpu=milli_cpu, memory=memory))
+        rules = self._service.rules
+        self._cgroups.start(
+            qos_cgroups(
+                self._pods.values(), milli_cpu=milli_cpu, memory=memory, pids=self._facts.pids, rules=rules
+            )
+        )
 
     def _api_pods(self) -> list[Pod]:
         """Those that are no mirrors."""

@@ -14,10 +14,10 @@ from minikubelet.errors import BadRequest, FieldError
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import ExecSession
 from minikubelet.runtime.images import ImageStore
-from minikubelet.runtime.resources import container_cgroup
+from minikubelet.runtime.resources import CgroupSettings, container_cgroup, pod_cgroup
 from minikubelet.runtime.service import Service
 from minikubelet.store import Store
-from minikubelet.v1 import ContainerStatus, Pod, PodStatus, from_dict
+from minikubelet.v1 import ContainerStatus, Pod, PodSpec, PodStatus, from_dict
 
 
 class NodeAccess(NodeImages):
@@ -32,17 +32,22 @@ class NodeAccess(NodeImages):
     def refuse(self, pod: Pod) -> list[FieldError]:
         """Limits that this node cannot keep (DESIGN, rule 6)."""
         errors = []
-        spec = pod.spec
+        spec = pod.spec or PodSpec()
+        if spec.resources is not None and spec.resources.limits:
+            errors += self._refusal("spec.resources.limits", pod_cgroup(pod))
         for field, containers in (
-            ("containers", (spec and spec.containers) or ()),
-            ("initContainers", (spec and spec.init_containers) or ()),
+            ("containers", spec.containers or ()),
+            ("initContainers", spec.init_containers or ()),
         ):
             for index, container in enumerate(containers):
-                reason = self._cgroups.cannot_enforce(container_cgroup(pod, container, "", ""))
-                if reason:
+                if container.resources is not None and container.resources.limits:
                     path = f"spec.{field}[{index}].resources.limits"
-                    errors.append(FieldError(path, "Forbidden", f"Forbidden: {reason}"))
+                    errors += self._refusal(path, container_cgroup(pod, container, "", ""))
         return errors
+
+    def _refusal(self, path: str, settings: CgroupSettings) -> list[FieldError]:
+        reason = self._cgroups.cannot_enforce(settings)
+        return [FieldError(path, "Forbidden", f"Forbidden: {reason}")] if reason else []
 
     async def exec(
         self, namespace: str, name: str, container: str, command: list[str], *, stdin: bool, tty: bool

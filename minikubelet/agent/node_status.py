@@ -10,12 +10,15 @@ import os
 import platform
 import shutil
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from minikubelet import __version__
+from minikubelet.runtime.enforcement import huge_pages
+from minikubelet.v1.quantity import NANO, Format, Quantity
 
 KUBERNETES_VERSION = "v1.36.2"
 HARD_EVICTION_MEMORY = 100 << 20  # memory.available
@@ -39,10 +42,12 @@ class MachineFacts:
     boot_id: str
     controllers: frozenset[str] = frozenset()
     max_pods: int = 110
+    huge_pages: Mapping[int, int] = field(default_factory=dict)  # page size → bytes set aside
+    pids: int = 0  # that there may be at once
 
     @property
     def allocatable_memory(self) -> int:
-        return max(0, self.memory - HARD_EVICTION_MEMORY)
+        return max(0, self.memory - HARD_EVICTION_MEMORY - sum(self.huge_pages.values()))
 
 
 def read_facts(
@@ -62,6 +67,8 @@ def read_facts(
         boot_id=boot_id(),
         controllers=controllers,
         max_pods=max_pods,
+        huge_pages=huge_pages(),
+        pids=pid_limit(),
     )
 
 
@@ -72,6 +79,11 @@ def default_node_name() -> str:
 
 def boot_id() -> str:
     return _line("/proc/sys/kernel/random/boot_id")
+
+
+def pid_limit() -> int:
+    """How many processes and threads the kernel allows (proc(5): pid_max, threads-max)."""
+    return min(int(_line(f"/proc/sys/kernel/{name}")) for name in ("pid_max", "threads-max"))
 
 
 def memory_total() -> int:
@@ -103,6 +115,10 @@ def capacity(facts: MachineFacts) -> dict[str, str]:
     return {
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.storage // 1024}Ki",
+        **{
+            f"hugepages-{Quantity(size * NANO, Format.BINARY)}": str(Quantity(total * NANO, Format.BINARY))
+            for size, total in sorted(facts.huge_pages.items())
+        },
         "memory": f"{facts.memory // 1024}Ki",
         "pods": str(facts.max_pods),
     }

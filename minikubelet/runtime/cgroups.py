@@ -73,8 +73,17 @@ class Cgroups:
     def create(self, settings: CgroupSettings) -> None:
         directory = self.mount / settings.path
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.write(settings)
+
+    def write(self, settings: CgroupSettings) -> None:
+        """The values of a cgroup that is there. A file the kernel has not is left out, but for the limit of a
+        page size that it does not know: nothing would keep that.
+        """
+        directory = self.mount / settings.path
         for name, value in settings.files.items():
-            if name.split(".")[0] in self.controllers and (directory / name).exists():
+            if name.split(".")[0] not in self.controllers:
+                continue
+            if (directory / name).exists() or (name.startswith("hugetlb.") and value != "0"):
                 cgroup.write(str(directory), name, value)
 
     def create_pod(self, settings: CgroupSettings) -> None:

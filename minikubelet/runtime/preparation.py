@@ -24,6 +24,7 @@ from minikubelet.runtime import hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.container_spec import container_spec, pid_target, process
 from minikubelet.runtime.cri import ImageRef, container_hash
+from minikubelet.runtime.enforcement import enforcement
 from minikubelet.runtime.environment import (
     Facts,
     Find,
@@ -100,13 +101,14 @@ class Preparation:
         self._configuration = configuration
         self._cgroups = cgroups
         self._node = node
+        self.rules = enforcement(configuration, cgroups.controllers, node.memory, node.allocatable)
         self.log_size = Quantity.parse(configuration.containerLogMaxSize).value()  # bytes
         self.log_files = configuration.containerLogMaxFiles
 
     # The pod
 
     def pod_cgroup(self, pod: Pod) -> CgroupSettings:
-        settings = pod_cgroup(pod, pids_limit=self._configuration.podPidsLimit)
+        settings = pod_cgroup(pod, self.rules)
         if reason := self._cgroups.cannot_enforce(settings):
             raise CreatePodCgroupError(f"cannot limit pod {settings.path}: {reason}")
         return settings
@@ -155,7 +157,7 @@ class Preparation:
     def container_cgroup(
         self, pod: Pod, container: Container, container_id: str, parent: str
     ) -> CgroupSettings:
-        return container_cgroup(pod, container, container_id, parent)
+        return container_cgroup(pod, container, container_id, parent, self.rules)
 
     async def container(
         self,

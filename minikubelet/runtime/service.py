@@ -50,7 +50,7 @@ from minikubelet.runtime.images.config import DEFAULT_STOP_SIGNAL, signal_number
 from minikubelet.runtime.preparation import Preparation
 from minikubelet.runtime.pressure import pressure
 from minikubelet.runtime.removal import remove_tree
-from minikubelet.runtime.resources import CgroupSettings, container_cgroup
+from minikubelet.runtime.resources import CgroupSettings
 from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
 from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
 from minikubelet.shim import protocol
@@ -72,6 +72,7 @@ class Service:
         self._cgroups = cgroups
         self._zygote = zygote
         self._prepare = preparation
+        self.rules = preparation.rules
         self._network = preparation.network
         self._sandboxes: dict[str, list[Sandbox]] = {}  # uid → newest first
         self._created: dict[str, ContainerSpec] = {}  # prepared, not yet started
@@ -169,7 +170,7 @@ class Service:
     async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
         sandbox = self._ready_sandbox(_uid(pod))
         container_id = secrets.token_hex(32)
-        cgroup = container_cgroup(pod, container, container_id, sandbox.cgroup)
+        cgroup = self._prepare.container_cgroup(pod, container, container_id, sandbox.cgroup)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(_remove_tree, self._paths.container(container_id))
             try:

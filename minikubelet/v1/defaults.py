@@ -23,7 +23,7 @@ from minikubelet.v1.env import EnvVar, ObjectFieldSelector
 from minikubelet.v1.meta import ObjectMeta, Resource
 from minikubelet.v1.pod import Pod, PodSpec
 from minikubelet.v1.probe import HTTPGetAction, Probe
-from minikubelet.v1.qos import aggregate_containers, qos_class
+from minikubelet.v1.qos import HUGE_PAGES, POD_LEVEL, aggregate_containers, limited, qos_class, requested
 from minikubelet.v1.quantity import canonical, parse
 from minikubelet.v1.scheduling import Toleration
 from minikubelet.v1.security import PodSecurityContext
@@ -173,14 +173,21 @@ def _resize_policy(container: Container, resources: ResourceRequirements) -> Non
 
 
 def _pod_resources(spec: PodSpec, resources: ResourceRequirements) -> None:
-    """A missing pod-level request is the containers' sum, or else the pod-level limit."""
-    resources.limits = _resource_list(resources.limits) if resources.limits else resources.limits
-    requests = _resource_list(resources.requests or {})
-    of_containers = aggregate_containers(spec, "requests")
-    for name, limit in (resources.limits or {}).items():
-        requests.setdefault(name, str(of_containers.get(name, limit)))
-    if requests:
-        resources.requests = requests
+    """Of a pod with limits, a missing request is the containers' sum, or else the limit. Huge pages, which
+    are limited as they are asked for, have the containers' sum for a limit.
+    """
+    if resources.limits is not None:
+        resources.limits = _resource_list(resources.limits)
+    if resources.requests is not None:
+        resources.requests = _resource_list(resources.requests)
+    for name, amount in aggregate_containers(spec, limited).items():
+        if name.startswith(HUGE_PAGES):
+            resources.limits = {name: str(amount), **(resources.limits or {})}
+    if not resources.limits:
+        return
+    sums = aggregate_containers(spec, requested)
+    of_containers = {name: str(amount) for name, amount in sums.items() if name in POD_LEVEL}
+    resources.requests = {**resources.limits, **of_containers, **(resources.requests or {})}
 
 
 def _resource_list(resources: dict[str, str]) -> dict[str, str]:

@@ -1,18 +1,20 @@
 """Quality of service: what a pod is promised decides who is squeezed first (kubelet-behaviour 6.2, 6.3).
 
-`qos_class` names the class, `pod_requests` and `pod_limits` add up a pod's containers the way the scheduler,
-the kubelet and the cgroups do. Only cpu and memory count for the class. Amounts are whole nanos while adding,
-and leave as canonical text.
+`qos_class` names the class, `pod_requests` and `pod_limits` add up a pod's containers the way the kubelet and
+the cgroups do, `effective_requests` the way the scheduler does: a pod that is being resized counts with the
+larger of what it has and what it asks for. Only cpu and memory count for the class. Amounts are whole nanos
+while adding, and leave as canonical text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from minikubelet.v1.container import Container, ResourceRequirements
 from minikubelet.v1.pod import Pod, PodSpec
 from minikubelet.v1.quantity import Quantity, parse
+from minikubelet.v1.status import PodStatus
 
 QoSClass = Literal["Guaranteed", "Burstable", "BestEffort"]
 Which = Literal["requests", "limits"]
@@ -21,9 +23,13 @@ GUARANTEED: QoSClass = "Guaranteed"
 BURSTABLE: QoSClass = "Burstable"
 BEST_EFFORT: QoSClass = "BestEffort"
 COMPUTE = ("cpu", "memory")
-POD_LEVEL = ("cpu", "memory")  # and hugepages-*
+POD_LEVEL = ("cpu", "memory")  # and huge pages
+HUGE_PAGES = "hugepages-"
+
+RESIZE_PENDING, INFEASIBLE = "PodResizePending", "Infeasible"
 
 Amounts = dict[str, Quantity]
+Wish = Callable[[Container], Amounts]
 
 
 def is_sidecar(container: Container) -> bool:
@@ -63,7 +69,51 @@ def pod_limits(pod: Pod) -> dict[str, str]:
     return _text(_aggregate(pod.spec, "limits"))
 
 
-def aggregate_containers(spec: PodSpec, which: Which) -> Amounts:
+def effective_requests(pod: Pod) -> dict[str, str]:
+    """What a scheduler must count: for each container the largest of what is asked for, promised (allocated)
+    and applied. A resize that this node can never grant asks for nothing.
+    """
+    assert pod.spec is not None
+    status = pod.status or PodStatus()
+    infeasible = _is_infeasible(status)
+    known = {
+        one.name: _maximum(_requests(one.resources), parse_list(one.allocated_resources))
+        for one in (*(status.init_container_statuses or ()), *(status.container_statuses or ()))
+        if one.resources is not None or one.allocated_resources is not None
+    }
+
+    def wish(container: Container) -> Amounts:
+        has = known.get(container.name)
+        asked = _requests(container.resources)
+        if has is None:
+            return asked
+        return has if infeasible else _maximum(has, asked)
+
+    total = aggregate_containers(pod.spec, wish)
+    if pod.spec.resources is not None:
+        asked = {} if infeasible and status.resources is not None else _requests(pod.spec.resources)
+        has = _requests(status.resources)
+        if status.resources is not None:
+            has = _maximum(has, parse_list(status.allocated_resources))
+        total |= _pod_level(_maximum(has, asked))
+    return _text(_sum([total, parse_list(pod.spec.overhead)]))
+
+
+def _is_infeasible(status: PodStatus) -> bool:
+    return any(c.type == RESIZE_PENDING and c.reason == INFEASIBLE for c in status.conditions or ())
+
+
+def requested(container: Container) -> Amounts:
+    """The requests of one container, as a wish for `aggregate_containers`."""
+    return _requests(container.resources)
+
+
+def limited(container: Container) -> Amounts:
+    """The limits of one container, likewise."""
+    return parse_list(container.resources.limits) if container.resources else {}
+
+
+def aggregate_containers(spec: PodSpec, wish: Wish) -> Amounts:
     """max(regular + sidecars, the largest init step): what the containers need together at any one time.
 
     An init container runs beside the sidecars started before it, never beside the regular containers.
@@ -71,32 +121,37 @@ def aggregate_containers(spec: PodSpec, which: Which) -> Amounts:
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.init_containers or ():
-        step = _sum([sidecars, _wish(container, which)])
+        step = _sum([sidecars, wish(container)])
         peak = _maximum(peak, step)
         if is_sidecar(container):
             sidecars = step
-    regular = _sum(_wish(container, which) for container in spec.containers or ())
+    regular = _sum(wish(container) for container in spec.containers or ())
     return _maximum(_sum([regular, sidecars]), peak)
 
 
 def _aggregate(spec: PodSpec, which: Which) -> Amounts:
     """The containers' need, replaced by pod-level values where there are such, plus overhead."""
-    total = aggregate_containers(spec, which)
+    total = aggregate_containers(spec, requested if which == "requests" else limited)
     if spec.resources is not None:
-        pod_level = parse_list(getattr(spec.resources, which))
-        total |= {name: amount for name, amount in pod_level.items() if _is_pod_level(name)}
+        total |= _pod_level(parse_list(getattr(spec.resources, which)))
     overhead = parse_list(spec.overhead)
     if which == "limits":  # an unlimited resource stays unlimited
         overhead = {name: amount for name, amount in overhead.items() if name in total}
     return _sum([total, overhead])
 
 
-def _is_pod_level(name: str) -> bool:
-    return name in POD_LEVEL or name.startswith("hugepages-")
+def _pod_level(amounts: Amounts) -> Amounts:
+    """Those that may stand at the pod."""
+    return {name: amount for name, amount in amounts.items() if is_pod_level(name)}
 
 
-def _wish(container: Container, which: Which) -> Amounts:
-    return parse_list(getattr(container.resources, which)) if container.resources else {}
+def is_pod_level(name: str) -> bool:
+    """cpu, memory and huge pages may be asked for by the pod as a whole."""
+    return name in POD_LEVEL or name.startswith(HUGE_PAGES)
+
+
+def _requests(resources: ResourceRequirements | None) -> Amounts:
+    return parse_list(resources.requests) if resources else {}
 
 
 def parse_list(resources: Mapping[str, str] | None) -> Amounts:

@@ -31,7 +31,7 @@ spec.dnsPolicy spec.dnsConfig.nameservers spec.dnsConfig.searches
 spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
 spec.hostAliases[*].ip spec.hostAliases[*].hostnames
 spec.readinessGates[*].conditionType spec.schedulingGates[*].name
-spec.overhead spec.priority spec.preemptionPolicy
+spec.overhead spec.priority spec.preemptionPolicy spec.resources.limits spec.resources.requests
 spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityContext.runAsNonRoot
 spec.securityContext.supplementalGroups
 spec.ephemeralContainers[*].targetContainerName
@@ -50,6 +50,7 @@ C.env[*].valueFrom.secretKeyRef.optional
 C.envFrom[*].prefix C.envFrom[*].configMapRef.name C.envFrom[*].configMapRef.optional
 C.envFrom[*].secretRef.name C.envFrom[*].secretRef.optional
 C.volumeMounts[*].name C.volumeMounts[*].mountPath C.volumeMounts[*].readOnly
+C.resources.limits C.resources.requests
 C.restartPolicy C.restartPolicyRules[*].action
 C.restartPolicyRules[*].exitCodes.operator C.restartPolicyRules[*].exitCodes.values
 C.terminationMessagePath C.terminationMessagePolicy C.stdin C.stdinOnce C.tty
@@ -161,8 +162,8 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.setHostnameAsFQDN", REFUSED, "the pod would have the short host name", EVERYTHING),
     Rule("spec.hostnameOverride", REFUSED, "the pod would have another host name", EVERYTHING, IF_PRESENT),
     Rule("spec.hostUsers", REFUSED, "user namespaces are not made", EVERYTHING, IF_FALSE),
-    # Pod-level resources and claims
-    Rule("spec.resources", REFUSED, "only containers have limits", EVERYTHING),
+    # Claims
+    Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),
     # Security of the pod
     Rule("spec.securityContext.fsGroup", REFUSED, "volumes keep their group", EVERYTHING, IF_PRESENT),
@@ -182,20 +183,6 @@ RULES: tuple[Rule, ...] = (
     Rule("C.ports[*].hostPort", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
     Rule("C.ports[*].hostIP", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
     Rule("C.env[*].valueFrom.fileKeyRef", REFUSED, "env files are not read", EVERYTHING, IF_PRESENT),
-    Rule(
-        "C.resources.limits",
-        REFUSED,
-        "only cpu and memory can be limited",
-        EVERYTHING,
-        keys_beside("cpu", "memory"),
-    ),
-    Rule(
-        "C.resources.requests",
-        REFUSED,
-        "only cpu and memory can be promised",
-        EVERYTHING,
-        keys_beside("cpu", "memory"),
-    ),
     Rule("C.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("C.resizePolicy[*].resourceName", WARNING, "pods are not resized in place", EVERYTHING, ALWAYS_FINE),
     Rule(

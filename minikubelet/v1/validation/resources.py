@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minikubelet.v1.container import ResourceRequirements
 from minikubelet.v1.pod import PodSpec
-from minikubelet.v1.qos import aggregate_containers
+from minikubelet.v1.qos import HUGE_PAGES, aggregate_containers, is_pod_level, requested
 from minikubelet.v1.quantity import Quantity, QuantityError, parse
 from minikubelet.v1.validation.field import (
     NOT_NEGATIVE,
@@ -28,7 +28,6 @@ OTHER_RESOURCES = frozenset(
         "limits.cpu", "limits.memory", "limits.ephemeral-storage",
     }
 )  # fmt: skip
-HUGE_PAGES = "hugepages-"
 
 
 def resource_errors(
@@ -130,7 +129,7 @@ def pod_resource_errors(spec: PodSpec) -> Errors:
         path, ResourceRequirements(limits=spec.resources.limits, requests=spec.resources.requests)
     )
     requests = spec.resources.requests or {}
-    for name, needed in aggregate_containers(spec, "requests").items():
+    for name, needed in aggregate_containers(spec, requested).items():
         if name in requests and needed.nanos > parse(requests[name]).nanos:
             detail = f"must be greater than or equal to aggregate container requests of {needed}"
             yield invalid(f"{path}.requests[{name}]", str(parse(requests[name])), detail)
@@ -140,7 +139,7 @@ def pod_resource_errors(spec: PodSpec) -> Errors:
 def _pod_level_names(path: str, resources: ResourceRequirements) -> Errors:
     for which, given in (("limits", resources.limits), ("requests", resources.requests)):
         for name in given or ():
-            if name not in COMPUTE and not name.startswith(HUGE_PAGES):
+            if not is_pod_level(name):
                 yield invalid(f"{path}.{which}[{name}]", name, "must be a standard resource for pods")
 
 

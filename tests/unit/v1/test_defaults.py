@@ -188,3 +188,42 @@ def test_a_claim_is_a_pending_file_system() -> None:
     set_defaults(claim)
     assert to_dict(claim)["spec"] == {"volumeMode": "Filesystem"}
     assert to_dict(claim)["status"] == {"phase": "Pending"}
+
+
+@pytest.mark.parametrize(
+    ("container", "whole", "expected"),
+    [
+        pytest.param({}, {"limits": {"cpu": "2"}}, {"cpu": "2"}, id="the limit, when no container asks"),
+        pytest.param(
+            {"requests": {"cpu": "500m", "memory": "1Mi"}},
+            {"limits": {"cpu": "2"}},
+            {"cpu": "500m", "memory": "1Mi"},
+            id="what the containers ask for, limited or not",
+        ),
+        pytest.param(
+            {"requests": {"cpu": "500m"}},
+            {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}},
+            {"cpu": "1"},
+            id="its own",
+        ),
+        pytest.param(
+            {"requests": {"cpu": "500m"}},
+            {"requests": {"memory": "1Gi"}},
+            {"memory": "1Gi"},
+            id="nothing is added to a pod without limits",
+        ),
+        pytest.param(
+            {"limits": {"cpu": "1", "hugepages-2Mi": "4Mi"}},
+            {"limits": {"cpu": "2"}},
+            {"cpu": "1", "hugepages-2Mi": "4Mi"},
+            id="huge pages follow the containers' limits",
+        ),
+    ],
+)
+def test_requests_of_a_pod_as_a_whole(
+    container: dict[str, Any], whole: dict[str, Any], expected: dict[str, str]
+) -> None:
+    made = pod(container={"resources": container}, resources=whole)
+    assert made.spec is not None
+    assert made.spec.resources is not None
+    assert made.spec.resources.requests == expected

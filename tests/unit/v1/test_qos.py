@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from minikubelet.v1.qos import pod_limits, pod_requests, qos_class
+from minikubelet.v1 import PodStatus, from_dict
+from minikubelet.v1.qos import effective_requests, pod_limits, pod_requests, qos_class
 from tests.unit.v1.pods import pod
 
 BOTH = {"cpu": "1", "memory": "1Gi"}
@@ -92,3 +93,45 @@ def test_amounts_of_one_format_keep_it() -> None:
         containers=[{"name": n, "image": "i", "resources": {"limits": {"memory": "512Mi"}}} for n in "ab"]
     )
     assert pod_limits(made) == {"memory": "1Gi"}
+
+
+def has(cpu: str, allocated: str = "", reason: str = "") -> dict[str, Any]:
+    """The status of container `a`, to which `cpu` is applied."""
+    one: dict[str, Any] = {"name": "a", "resources": {"requests": {"cpu": cpu}}}
+    if allocated:
+        one["allocatedResources"] = {"cpu": allocated}
+    conditions = [{"type": "PodResizePending", "status": "True", "reason": reason}] if reason else []
+    return {"containerStatuses": [one], "conditions": conditions}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "expected"),
+    [
+        pytest.param("2", {}, "2", id="nothing is known yet"),
+        pytest.param("2", has("1"), "2", id="it is growing"),
+        pytest.param("1", has("2"), "2", id="it is shrinking"),
+        pytest.param("1", has("1", "3"), "3", id="allocated counts"),
+        pytest.param("5", has("1", "1", "Deferred"), "5", id="a resize that waits is reserved for"),
+        pytest.param("5", has("1", "1", "Infeasible"), "1", id="one that cannot be is not"),
+    ],
+)
+def test_a_scheduler_counts_the_largest_of_asked_allocated_and_applied(
+    asked: str, status: dict[str, Any], expected: str
+) -> None:
+    made = pod(containers=[asks("a", asked)])
+    made.status = from_dict(PodStatus, status)
+    assert effective_requests(made) == {"cpu": expected}
+
+
+def test_effective_requests_of_a_pod_with_pod_level_values() -> None:
+    made = pod(containers=[asks("a", "1")], overhead={"cpu": "1"}, resources={"requests": {"cpu": "2"}})
+    made.status = from_dict(PodStatus, {"resources": {"requests": {"cpu": "3"}}})
+    assert effective_requests(made) == {"cpu": "4"}
+    made.status = from_dict(
+        PodStatus,
+        {
+            "resources": {"requests": {"cpu": "1"}},
+            "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+        },
+    )
+    assert effective_requests(made) == {"cpu": "2"}

@@ -53,7 +53,8 @@ def test_the_documentation_is_the_table() -> None:
 
 def test_a_plain_pod_has_nothing_to_say() -> None:
     """Not even about what defaults and admission fill in."""
-    assert check(pod(container={"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}})) == ([], [])
+    limits = {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi", "example.com/gpu": "1"}
+    assert check(pod(container={"resources": {"limits": limits}})) == ([], [])
 
 
 IMPLEMENTED_TODAY: list[dict[str, Any]] = [
@@ -138,8 +139,8 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             "spec.containers[0].securityContext.seccompProfile.type",
         ),
         (
-            {"container": {"resources": {"limits": {"ephemeral-storage": "1Gi"}}}},
-            "spec.containers[0].resources.limits",
+            {"container": {"resources": {"claims": [{"name": "gpu"}]}}},
+            "spec.containers[0].resources.claims",
         ),
         ({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}, "spec.volumes[0].configMap"),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
