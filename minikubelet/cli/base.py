@@ -75,7 +75,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            error.command = ctx.command_path
+            error.command = error.command or ctx.command_path
             raise
 
     def _normalise(self, ctx: click.Context, args: list[str]) -> tuple[list[str], dict[str, bool]]:
@@ -101,13 +101,15 @@ class Command(click.Command):
                     formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}".rstrip() + "\n")
 
 
-def command(name: str, *, examples: str, dash: bool = False, **kwargs: Any) -> Callable[[F], Command]:
+def command(
+    name: str, *, examples: str, dash: bool = False, cls: type[Command] = Command, **kwargs: Any
+) -> Callable[[F], Command]:
     """`@command("get", examples=…)`: a Command whose callback gets the Session first."""
 
     def decorate(function: F) -> Command:
         settings = {"help_option_names": ["-h", "--help"]}
         made: Command = click.command(
-            name, cls=Command, examples=examples, dash=dash, context_settings=settings, **kwargs
+            name, cls=cls, examples=examples, dash=dash, context_settings=settings, **kwargs
         )(_with_session(function))
         return made
 

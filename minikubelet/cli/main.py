@@ -22,7 +22,7 @@ COMMANDS = {
     "agent": ("agent", "Run the node agent"),
     "doctor": ("doctor", "Say whether this machine can run pods, and what it lacks"),
     "apply": ("apply", "Create or change objects from manifests"),
-    "create": ("create", "Create objects from manifests"),
+    "create": ("create", "Create objects from manifests, or a ConfigMap or Secret from values and files"),
     "get": ("get", "Show objects"),
     "describe": ("describe", "Show an object in detail, with its events"),
     "logs": ("logs", "Print what a container wrote"),

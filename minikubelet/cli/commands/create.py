@@ -1,13 +1,14 @@
-"""`create -f`: make new objects; what exists already is an error."""
+"""`create -f`: make new objects; what exists already is an error. And `create configmap`, `create secret`."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import click
 
 from minikubelet.cli import applying, printers, targets
-from minikubelet.cli.base import Session, command, files_option, output_option
+from minikubelet.cli.base import Command, Session, command, files_option, output_option
 from minikubelet.cli.commands.apply import (
     DRY,
     Options,
@@ -17,20 +18,50 @@ from minikubelet.cli.commands.apply import (
     show,
     validate_option,
 )
-from minikubelet.cli.errors import CliError
+from minikubelet.cli.errors import CliError, UsageError
 from minikubelet.cli.manifests import Manifested, objects_in
+
+# What may be created by name → what the help says. Their module is imported when one is called.
+KINDS = {
+    "configmap": "Create a ConfigMap from literals, files, directories or an env file",
+    "secret": "Create a Secret of a kind: generic, tls, docker-registry",
+}
+
+
+class Create(Command, click.Group):
+    """`create -f FILE` is a command, `create configmap` another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(KINDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        name = {"cm": "configmap"}.get(name, name)
+        if name not in KINDS:
+            return None
+        module = importlib.import_module("minikubelet.cli.commands.create_config")
+        found: click.Command = getattr(module, f"{name}_command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(KINDS.items()))
 
 
 @command(
     "create",
+    cls=Create,
+    invoke_without_command=True,
     examples="""
     # Everything in a file
     minikubelet create -f web.yaml
     # Several objects from one manifest with metadata.generateName
     minikubelet create -f job.yaml -o name
+    # One object from values or files; see the help of each
+    minikubelet create configmap web --from-literal=color=blue
+    minikubelet create secret generic db --from-file=password=db.password
     """,
 )
-@files_option(required=True)
+@files_option()
 @recursive_option
 @dry_run_option
 @validate_option
@@ -38,7 +69,13 @@ from minikubelet.cli.manifests import Manifested, objects_in
 @output_option("yaml, json, name, jsonpath=…")
 def create_command(session: Session, save_config: bool, **given: Any) -> None:
     """Create objects from manifests."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is not None:
+        context.obj = session
+        return
     options = Options(**given)
+    if not options.files:
+        raise UsageError("must specify one of -f and -k")
     printers.check_format(options.output)
     items = objects_in(session, options.files, recursive=options.recursive)
     if not items:
