@@ -1,9 +1,9 @@
 """What a container's process is given: its environment, command line and working directory (kubelet-behaviour
 9.1 to 9.5).
 
-Pure: the pod, the image's configuration and the facts of the node are passed in, ConfigMaps and Secrets are
-found through a function. What is missing and not optional is a CreateContainerConfigError in the kubelet's
-words; the pod worker tries again.
+Pure: the pod, the image's configuration and the facts of the node are passed in; ConfigMaps, Secrets and env
+files are found through functions. What is missing and not optional is a CreateContainerConfigError in the
+kubelet's words; the pod worker tries again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minikubelet.errors import CreateContainerConfigError, CreateContainerError
+from minikubelet.runtime import env_file
 from minikubelet.runtime.images.config import ImageConfig
 from minikubelet.v1 import (
     ConfigMapKeySelector,
     Container,
     EnvFromSource,
     EnvVarSource,
+    FileKeySelector,
     Pod,
     PodSpec,
     ResourceFieldSelector,
@@ -35,6 +37,9 @@ CONFIG_MAPS, SECRETS = "configmaps", "secrets"
 # (resource, name) in the pod's namespace → the object as the store keeps it, or None
 Find = Callable[[str, str], Mapping[str, Any] | None]
 
+# (volume, path) → the text of a file that lies in an emptyDir of the pod; raises OSError
+ReadFile = Callable[[str, str], str]
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -48,7 +53,9 @@ class Facts:
     services: Mapping[str, str] = field(default_factory=dict)  # service variables (9.4)
 
 
-def container_environment(pod: Pod, container: Container, facts: Facts, find: Find) -> dict[str, str]:
+def container_environment(
+    pod: Pod, container: Container, facts: Facts, find: Find, read: ReadFile
+) -> dict[str, str]:
     """What the manifest asks for: envFrom, then env in order, then service variables."""
     result: dict[str, str] = {}
     for source in container.env_from or ():
@@ -56,7 +63,7 @@ def container_environment(pod: Pod, container: Container, facts: Facts, find: Fi
     for variable in container.env or ():
         name = variable.name or ""
         if variable.value_from is not None:
-            value = _value_from(pod, container, variable.value_from, facts, find)
+            value = _value_from(pod, container, variable.value_from, facts, find, read)
             if value is not None:
                 result[name] = value
         else:
@@ -169,7 +176,9 @@ def _whole_object(pod: Pod, source: EnvFromSource, find: Find) -> dict[str, str]
     return {prefix + key: value for key, value in (data or {}).items()}
 
 
-def _value_from(pod: Pod, container: Container, source: EnvVarSource, facts: Facts, find: Find) -> str | None:
+def _value_from(
+    pod: Pod, container: Container, source: EnvVarSource, facts: Facts, find: Find, read: ReadFile
+) -> str | None:
     """None: leave the variable out, its source is missing and optional."""
     if source.field_ref is not None:
         return field_value(pod, source.field_ref.field_path or "", facts)
@@ -180,7 +189,21 @@ def _value_from(pod: Pod, container: Container, source: EnvVarSource, facts: Fac
     if source.secret_key_ref is not None:
         encoded = _key(pod, SECRETS, source.secret_key_ref, find)
         return None if encoded is None else _decoded(encoded)
+    if source.file_key_ref is not None:
+        return _from_file(source.file_key_ref, read)
     raise CreateContainerConfigError("environment variable with a source this node does not know")
+
+
+def _from_file(selector: FileKeySelector, read: ReadFile) -> str | None:
+    """An empty value is as good as none; a file that cannot be used is an error even of an optional key."""
+    key, path = selector.key or "", selector.path or ""
+    try:
+        value = env_file.value_of(key, read(selector.volume_name or "", path))
+    except (OSError, ValueError) as error:
+        raise CreateContainerConfigError("couldn't parse env file") from error
+    if value or selector.optional:
+        return value or None
+    raise CreateContainerConfigError(f'environment variable key "{key}" not found in file "{path}"')
 
 
 def _key(

@@ -20,7 +20,7 @@ from typing import Any
 from minikubelet.config import Paths
 from minikubelet.errors import CreatePodCgroupError
 from minikubelet.kubelet_config import KubeletConfiguration
-from minikubelet.runtime import hostfiles, log_files, volumes
+from minikubelet.runtime import env_file, hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.container_spec import container_spec, pid_target, process
 from minikubelet.runtime.cri import ImageRef, container_hash
@@ -28,6 +28,7 @@ from minikubelet.runtime.enforcement import enforcement
 from minikubelet.runtime.environment import (
     Facts,
     Find,
+    ReadFile,
     command_line,
     container_environment,
     process_environment,
@@ -179,7 +180,7 @@ class Preparation:
         log_files.make_directory(log)
         termination = self._termination_log(uid, name)
         facts = self._facts(pod, sandbox)
-        environment = container_environment(pod, container, facts, self._find(pod))
+        environment = container_environment(pod, container, facts, self._find(pod), self._read_file(uid))
         program = process(
             container,
             argv=command_line(container, image.config, environment, container_id),
@@ -276,6 +277,10 @@ class Preparation:
     def _find(self, pod: Pod) -> Find:
         namespace = (pod.metadata and pod.metadata.namespace) or ""
         return lambda resource, name: self._lookup(resource, namespace, name)
+
+    def _read_file(self, uid: str) -> ReadFile:
+        directory = self._paths.pod(uid) / "volumes" / volumes.EMPTY_DIR
+        return lambda volume, path: env_file.read_inside(directory / volume, path)
 
     def _rootfs(self, container_id: str, image: Image) -> RootfsSpec:
         directory = self._paths.container(container_id)

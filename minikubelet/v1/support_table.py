@@ -47,6 +47,8 @@ C.env[*].valueFrom.configMapKeyRef.name C.env[*].valueFrom.configMapKeyRef.key
 C.env[*].valueFrom.configMapKeyRef.optional
 C.env[*].valueFrom.secretKeyRef.name C.env[*].valueFrom.secretKeyRef.key
 C.env[*].valueFrom.secretKeyRef.optional
+C.env[*].valueFrom.fileKeyRef.volumeName C.env[*].valueFrom.fileKeyRef.path
+C.env[*].valueFrom.fileKeyRef.key C.env[*].valueFrom.fileKeyRef.optional
 C.envFrom[*].prefix C.envFrom[*].configMapRef.name C.envFrom[*].configMapRef.optional
 C.envFrom[*].secretRef.name C.envFrom[*].secretRef.optional
 C.volumeMounts[*].name C.volumeMounts[*].mountPath C.volumeMounts[*].readOnly
@@ -182,7 +184,6 @@ RULES: tuple[Rule, ...] = (
     # Containers
     Rule("C.ports[*].hostPort", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
     Rule("C.ports[*].hostIP", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
-    Rule("C.env[*].valueFrom.fileKeyRef", REFUSED, "env files are not read", EVERYTHING, IF_PRESENT),
     Rule("C.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("C.resizePolicy[*].resourceName", WARNING, "pods are not resized in place", EVERYTHING, ALWAYS_FINE),
     Rule(

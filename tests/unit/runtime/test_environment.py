@@ -36,11 +36,20 @@ def find(resource: str, name: str) -> dict[str, Any] | None:
     return OBJECTS.get((resource, name))
 
 
+FILES = {("data", "app.env"): "A='one'\nB=''\n", ("data", "bad.env"): "A=one\n"}
+
+
+def read(volume: str, path: str) -> str:
+    if (volume, path) not in FILES:
+        raise FileNotFoundError(path)
+    return FILES[volume, path]
+
+
 def environment(container: dict[str, Any], **spec: Any) -> dict[str, str]:
     container = {"name": "c", **container}
     spec = {"serviceAccountName": "default", **spec, "containers": [container]}
     pod = from_dict(Pod, {"metadata": METADATA, "spec": spec})
-    result = container_environment(pod, pod.spec.containers[0], FACTS, find)
+    result = container_environment(pod, pod.spec.containers[0], FACTS, find, read)
     return {name: value for name, value in result.items() if name != "SVC"}
 
 
@@ -252,3 +261,33 @@ def test_no_command_at_all_is_an_error() -> None:
 )
 def test_working_directory(spec: str | None, image: str, directory: str) -> None:
     assert working_directory(Container(working_dir=spec), ImageConfig(working_dir=image)) == directory
+
+
+def file_variable(key: str, path: str = "app.env", **fields: Any) -> dict[str, Any]:
+    reference = {"volumeName": "data", "path": path, "key": key, **fields}
+    return {"env": [{"name": "V", "valueFrom": {"fileKeyRef": reference}}]}
+
+
+def test_a_variable_comes_from_a_file_of_an_empty_dir_9_3():
+    assert environment(file_variable("A")) == {"V": "one"}
+    assert environment(file_variable("NO", optional=True)) == {}
+    assert environment(file_variable("B", optional=True)) == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        pytest.param(
+            file_variable("NO"), 'environment variable key "NO" not found in file "app.env"', id="no such key"
+        ),
+        pytest.param(file_variable("A", "none.env"), "couldn't parse env file", id="no such file"),
+        pytest.param(
+            file_variable("A", "none.env", optional=True), "couldn't parse env file", id="not even optional"
+        ),
+        pytest.param(file_variable("A", "bad.env"), "couldn't parse env file", id="not an env file"),
+    ],
+)
+def test_an_env_file_that_does_not_say_it_is_a_config_error_9_3(variable, message):
+    with pytest.raises(CreateContainerConfigError) as raised:
+        environment(variable)
+    assert str(raised.value) == message
