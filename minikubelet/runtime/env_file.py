@@ -32,10 +32,13 @@ def read_inside(volume: Path, path: str) -> str:
         file = paths.open_inside(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     finally:
         os.close(root)
-    with os.fdopen(file, "rb") as opened:
+    try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise OSError(f"{path} is not a regular file")
-        data = opened.read(MAX_BYTES + 1)
+        with os.fdopen(file, "rb", closefd=False) as opened:
+            data = opened.read(MAX_BYTES + 1)
+    finally:
+        os.close(file)
     if len(data) > MAX_BYTES:
         raise OSError(f"{path} is larger than {MAX_BYTES} bytes")
     return data.decode("utf-8", "surrogateescape")

@@ -50,6 +50,7 @@ from minikubelet.runtime.sandbox import (
     user_label,
 )
 from minikubelet.runtime.users import container_user
+from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim.protocol import (
     ContainerRecord,
     ContainerSpec,
@@ -58,7 +59,7 @@ from minikubelet.shim.protocol import (
     SandboxRecord,
     SandboxSpec,
 )
-from minikubelet.v1 import Container, Pod, PodSpec
+from minikubelet.v1 import Container, Pod, PodSpec, Volume
 from minikubelet.v1.quantity import Quantity
 
 # (resource, namespace, name) → the object, or None
@@ -180,7 +181,7 @@ class Preparation:
         log_files.make_directory(log)
         termination = self._termination_log(uid, name)
         facts = self._facts(pod, sandbox)
-        environment = container_environment(pod, container, facts, self._find(pod), self._read_file(uid))
+        environment = container_environment(pod, container, facts, self._find(pod), self._read_file(pod))
         program = process(
             container,
             argv=command_line(container, image.config, environment, container_id),
@@ -278,9 +279,12 @@ class Preparation:
         namespace = (pod.metadata and pod.metadata.namespace) or ""
         return lambda resource, name: self._lookup(resource, namespace, name)
 
-    def _read_file(self, uid: str) -> ReadFile:
-        directory = self._paths.pod(uid) / "volumes" / volumes.EMPTY_DIR
-        return lambda volume, path: env_file.read_inside(directory / volume, path)
+    def _read_file(self, pod: Pod) -> ReadFile:
+        def read(volume: str, path: str) -> str:
+            directory = self._volumes(pod).volume_directory(empty_dir.NAME, Volume(name=volume))
+            return env_file.read_inside(directory, path)
+
+        return read
 
     def _rootfs(self, container_id: str, image: Image) -> RootfsSpec:
         directory = self._paths.container(container_id)
