@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
+from minikubelet.agent.eviction.thresholds import eviction_settings
 from minikubelet.agent.node import Node
 from minikubelet.agent.node_status import allocatable, boot_id, default_node_name, read_facts
 from minikubelet.config import AgentOptions, Paths
@@ -45,6 +46,7 @@ def run(options: AgentOptions) -> int:
     os.umask(0o077)
     paths = Paths.under(options.root)
     configuration = read_configuration(options.config)
+    eviction_settings(configuration)  # what cannot be read is said before anything is changed
     lacking = [check for check in doctor.checks(paths.lib) if check.required and not check.ok]
     if lacking:
         raise NodeNotFit("; ".join(f"{check.name}: {check.detail}; {check.remedy}" for check in lacking))
@@ -80,6 +82,7 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
             paths.lib,
             cgroups.controllers,
             configuration.maxPods,
+            eviction_settings(configuration).thresholds,
         )
 
         # 3. What it remembers.
@@ -96,7 +99,7 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         if options.remove_on_exit:
             stack.push_async_callback(service.remove_all)
         node = Node(
-            facts, options.pod_cidr, store, service, cgroups, images, configuration, options.manifests
+            paths, facts, options.pod_cidr, store, service, cgroups, images, configuration, options.manifests
         )
         preparation.warn = node.warn
         if not configuration.cluster_dns:

@@ -44,6 +44,16 @@ class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"},
     resolvConf: str = "/etc/resolv.conf"
     containerLogMaxSize: str = "10Mi"
     containerLogMaxFiles: int = 5
+    evictionHard: dict[str, str] | None = None  # None: the kubelet's defaults; given, it replaces them all
+    evictionSoft: dict[str, str] = {}
+    evictionSoftGracePeriod: dict[str, str] = {}
+    evictionMinimumReclaim: dict[str, str] = {}
+    evictionPressureTransitionPeriod: str = "5m0s"
+    evictionMaxPodGracePeriod: int = 0
+    imageGCHighThresholdPercent: int = 85
+    imageGCLowThresholdPercent: int = 80
+    imageMinimumGCAge: str = "2m0s"
+    imageMaximumGCAge: str = "0s"
     crashLoopBackOff: CrashLoopBackOff = msgspec.field(default_factory=CrashLoopBackOff)
     featureGates: dict[str, bool] = {}
     cpuCFSQuota: bool = True
@@ -101,6 +111,12 @@ def _problems(configuration: KubeletConfiguration) -> Iterator[str]:
         yield "memoryThrottlingFactor must be greater than 0 and less than or equal to 1.0"
     if configuration.memoryReservationPolicy != "None" and not configuration.memory_qos:
         yield f"memoryReservationPolicy needs the feature gate {MEMORY_QOS}"
+    low, high = configuration.imageGCLowThresholdPercent, configuration.imageGCHighThresholdPercent
+    if not 0 <= low < high <= 100:
+        yield (
+            f"imageGCLowThresholdPercent {low} must be less than imageGCHighThresholdPercent {high}, "
+            "both between 0 and 100"
+        )
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

@@ -35,8 +35,10 @@ from minikubelet.runtime.cri import (
     ExecResult,
     ExecSession,
     ImageRef,
+    PodDiskUsage,
     PodLifecycleEvent,
     PodRuntimeStatus,
+    PodUsage,
     SandboxStatus,
     container_hash,
 )
@@ -109,6 +111,8 @@ class FakeRuntimeService:
         self.image_errors: dict[str, tuple[str, str]] = {}  # image → (reason, message): what is wrong with it
         self.sandbox_errors: list[str | Exception] = []  # each fails one run_pod_sandbox
         self.stop_errors: list[str] = []  # each fails one stop_container
+        self.usages: dict[str, PodUsage] = {}  # pod uid → what its cgroup says
+        self.disk_usages: dict[str, PodDiskUsage] = {}
         self._scripts: dict[str, list[Script]] = {}
         self._sandboxes: dict[str, list[SandboxStatus]] = defaultdict(list)  # uid → oldest first
         self._instances: dict[str, list[_Instance]] = defaultdict(list)  # uid → oldest first
@@ -305,6 +309,12 @@ class FakeRuntimeService:
     async def stats(self, uid: str) -> list[ContainerStats]:
         running = [one for one in self._instances[uid] if one.state == "running"]
         return [ContainerStats(one.id, one.name, 1_000_000, 1 << 20) for one in running]
+
+    async def pod_usage(self, uid: str) -> PodUsage | None:
+        return self.usages.get(uid)
+
+    async def disk_usage(self, uid: str, *, inodes: bool = False) -> PodDiskUsage:
+        return self.disk_usages.get(uid, PodDiskUsage())
 
     async def rotate_logs(self, uid: str) -> None:
         return

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from minikubelet.agent.facts import Rejection
 from minikubelet.v1 import Pod
 from minikubelet.v1.qos import pod_requests
 from minikubelet.v1.quantity import Quantity
@@ -26,14 +27,6 @@ class Shortage:
     requested: int
     used: int
     capacity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Reason and message of the pod's status (1.5), without "Pod was rejected: "."""
-
-    reason: str
-    message: str
 
 
 def shortages(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> list[Shortage]:

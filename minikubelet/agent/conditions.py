@@ -44,18 +44,22 @@ TRUE, FALSE = "True", "False"
 
 
 def pod_conditions(
-    pod: Pod, observed: PodRuntimeStatus, status: PodStatus, old: PodStatus, now: datetime
+    pod: Pod,
+    observed: PodRuntimeStatus,
+    status: PodStatus,
+    old: PodStatus,
+    now: datetime,
+    disruption: str = "",
 ) -> list[PodCondition]:
     """All conditions for `status`, whose phase and container statuses are final; `old` is the status
-    before.
+    before. `disruption`: the message of DisruptionTarget, if the node itself ends the pod.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     others = [c for c in (pod.status and pod.status.conditions) or () if c.type not in OWNED]
-    disruption = [before[DISRUPTION_TARGET]] if DISRUPTION_TARGET in before else []
     containers_ready = _containers_ready(pod, status)
     conditions = [
         *others,
-        *disruption,
+        *_disruption(disruption, before.get(DISRUPTION_TARGET)),
         PodCondition(type=SANDBOX_READY, status=FALSE if sandbox_is_lost(pod, observed) else TRUE),
         _initialized(pod, status, before.get(INITIALIZED)),
         _ready(pod, containers_ready, others),
@@ -65,6 +69,15 @@ def pod_conditions(
     ]
     generation = pod.metadata.generation if pod.metadata else None
     return [_stamped(condition, before.get(condition.type), generation, now) for condition in conditions]
+
+
+def _disruption(message: str, before: PodCondition | None) -> list[PodCondition]:
+    """Once it is there it stays."""
+    if message:
+        return [
+            PodCondition(type=DISRUPTION_TARGET, status=TRUE, reason="TerminationByKubelet", message=message),
+        ]
+    return [before] if before is not None else []
 
 
 def _stamped(

@@ -50,11 +50,23 @@ ReasonCache = Mapping[str, WaitingReason]
 
 @dataclass(frozen=True, slots=True)
 class PhaseOverride:
-    """Somebody else ends the pod: the active deadline, an eviction, a shutdown of the node (1.3.3)."""
+    """Somebody else ends the pod: the active deadline, an eviction, a shutdown of the node (1.3.3).
+
+    `disruption` is the message of the condition DisruptionTarget; empty: the pod does not get it (1.7).
+    """
 
     reason: str
     message: str
     phase: str = "Failed"
+    disruption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Reason and message of a pod that is not let in (1.5), without "Pod was rejected: "."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from typing import Any
 from minikubelet.agent.admission import Shortage, rejection, shortages, unschedulable
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.conditions import OWNED
+from minikubelet.agent.eviction.admission import pressure_rejection
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.mirror_pods import is_mirror, runtime_uid
 from minikubelet.agent.names import uid_of
@@ -37,6 +38,8 @@ from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
 from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, waiting, wants_binding
 from minikubelet.agent.static_pods import StaticPods
+from minikubelet.agent.upkeep import Upkeep
+from minikubelet.config import Paths
 from minikubelet.errors import (
     Conflict,
     NotFound,
@@ -61,6 +64,7 @@ class Node(NodeAccess):
 
     def __init__(
         self,
+        paths: Paths,
         facts: MachineFacts,
         pod_cidr: str,
         store: Store,
@@ -104,6 +108,17 @@ class Node(NodeAccess):
         self._static = StaticPods(
             manifests, facts.name, store, self._recorder, self._clock, self, self.refuse
         )
+        self._upkeep = Upkeep(
+            paths,
+            configuration,
+            service,
+            images,
+            self._objects,
+            self._clock,
+            workers=self._workers.values,
+            known=lambda: {*self._workers, *(uid_of(pod) for pod in self._api_pods())},
+            in_use=self._in_use,
+        )
 
     # Life
 
@@ -126,6 +141,8 @@ class Node(NodeAccess):
             self._rotate_logs,
         ):
             self._spawn(story(), story.__name__.strip("_"))
+        for name, upkeep in self._upkeep.stories().items():
+            self._spawn(upkeep, name)
 
     async def stop(self) -> None:
         """End the tasks; the pods are left as they are."""
@@ -204,7 +221,9 @@ class Node(NodeAccess):
 
     def _admit(self, pod: Pod) -> None:
         """The kubelet's own look at a pod that begins: one that does not fit is over at once (1.5, 7.1)."""
-        rejected = None if is_over(pod.status) else rejection(self._shortages(pod))
+        if is_over(pod.status):
+            return
+        rejected = pressure_rejection(pod, self._upkeep.pressures) or rejection(self._shortages(pod))
         if rejected is None:
             return
         pod.status = rejected_status(pod, rejected.reason, rejected.message, self._clock.now())

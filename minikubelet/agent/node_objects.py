@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.events import EventRecorder
+from minikubelet.agent.eviction.pressure import PRESSURES
+from minikubelet.agent.node_pressure import pressure_event, set_pressure_taints
 from minikubelet.agent.node_status import MachineFacts, node_object, node_status
 from minikubelet.agent.reboot import after_reboot
 from minikubelet.errors import AlreadyExists, NotFound
@@ -34,6 +37,7 @@ class NodeObjects:
         self._name = facts.name
         self._pod_cidr = pod_cidr
         self._clock = clock
+        self._pressures: tuple[str, ...] = ()  # conditions that are True
 
     def register(self) -> None:
         """The Node with its status; what is there already stays."""
@@ -57,9 +61,26 @@ class NodeObjects:
 
     def _report_status(self) -> None:
         def change(node: dict[str, Any]) -> None:
-            node["status"] = node_status(self._facts, self._clock.now(), node.get("status"))
+            now = self._clock.now()
+            node["status"] = node_status(self._facts, now, node.get("status"), self._pressures)
+            set_pressure_taints(node, self._pressures, now)
 
         self._store.modify("nodes", "", self._name, change)
+
+    # Pressure (`eviction.manager.NodeReporter`)
+
+    def report_pressure(self, conditions: Sequence[str]) -> None:
+        """Conditions and taints in one write, then an Event for each condition that changed."""
+        changed = {*self._pressures} ^ {*conditions}
+        self._pressures = tuple(conditions)
+        self._report_status()
+        for condition in (one for one in PRESSURES if one in changed):
+            reason = pressure_event(condition, condition in conditions)
+            self.node_event("Normal", reason, f"Node {self._name} status is now: {reason}")
+
+    def node_event(self, type: str, reason: str, message: str) -> None:
+        about = ObjectReference(kind="Node", name=self._name, uid=self._name)
+        self.recorder.event_about(about, type, reason, message)
 
     def _renew_lease(self) -> None:
         stamp = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -88,8 +109,7 @@ class NodeObjects:
         if before in (None, self._facts.boot_id):
             return
         text = f"Node {self._name} has been rebooted, boot id: {self._facts.boot_id}"
-        about = ObjectReference(kind="Node", name=self._name, uid=self._name)
-        self.recorder.event_about(about, "Warning", "Rebooted", text)
+        self.node_event("Warning", "Rebooted", text)
         for pod in self._store.list("pods")[0]:
             if pod["spec"].get("nodeName") == self._name and "status" in pod:
                 self._store.update("pods", pod | {"status": after_reboot(pod["status"], self._clock.now())})

@@ -10,18 +10,19 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from minikubelet import __version__
+from minikubelet.agent.eviction.pressure import DISK_PRESSURE, MEMORY_PRESSURE, PID_PRESSURE
+from minikubelet.agent.eviction.thresholds import Threshold, hard_reservation
 from minikubelet.runtime.enforcement import huge_pages
 from minikubelet.v1.quantity import NANO, Format, Quantity
 
 KUBERNETES_VERSION = "v1.36.2"
-HARD_EVICTION_MEMORY = 100 << 20  # memory.available
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -44,21 +45,35 @@ class MachineFacts:
     max_pods: int = 110
     huge_pages: Mapping[int, int] = field(default_factory=dict)  # page size → bytes set aside
     pids: int = 0  # that there may be at once
+    eviction_memory: int = 0  # bytes of which pods are evicted if less is available: never given to them
+    eviction_storage: int = 0
 
     @property
     def allocatable_memory(self) -> int:
-        return max(0, self.memory - HARD_EVICTION_MEMORY - sum(self.huge_pages.values()))
+        return max(0, self.memory - self.eviction_memory - sum(self.huge_pages.values()))
+
+    @property
+    def allocatable_storage(self) -> int:
+        return max(0, self.storage - self.eviction_storage)
 
 
 def read_facts(
-    name: str, address: str, state_dir: Path, controllers: frozenset[str], max_pods: int
+    name: str,
+    address: str,
+    state_dir: Path,
+    controllers: frozenset[str],
+    max_pods: int,
+    thresholds: Sequence[Threshold] = (),
 ) -> MachineFacts:
+    """`thresholds` are those of eviction."""
+    memory, storage = memory_total(), shutil.disk_usage(state_dir).total
+    eviction_memory, eviction_storage = hard_reservation(thresholds, memory, storage)
     return MachineFacts(
         name=name,
         address=address,
         cpus=os.cpu_count() or 1,
-        memory=memory_total(),
-        storage=shutil.disk_usage(state_dir).total,
+        memory=memory,
+        storage=storage,
         kernel=platform.release(),
         os_image=_os_image(),
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
@@ -69,6 +84,8 @@ def read_facts(
         max_pods=max_pods,
         huge_pages=huge_pages(),
         pids=pid_limit(),
+        eviction_memory=eviction_memory,
+        eviction_storage=eviction_storage,
     )
 
 
@@ -127,17 +144,21 @@ def capacity(facts: MachineFacts) -> dict[str, str]:
 def allocatable(facts: MachineFacts) -> dict[str, str]:
     """Capacity less what hard eviction keeps back (13.3)."""
     return capacity(facts) | {
-        "ephemeral-storage": str(facts.storage * 9 // 10),
+        "ephemeral-storage": str(facts.allocatable_storage),
         "memory": f"{facts.allocatable_memory // 1024}Ki",
     }
 
 
-def node_status(facts: MachineFacts, now: datetime, old: dict[str, Any] | None = None) -> dict[str, Any]:
-    """`status` of the Node; transition times of conditions that did not change are kept from `old`."""
+def node_status(
+    facts: MachineFacts, now: datetime, old: dict[str, Any] | None = None, pressures: Collection[str] = ()
+) -> dict[str, Any]:
+    """`status` of the Node; transition times of conditions that did not change are kept from `old`.
+    `pressures` are the conditions of PRESSURES that are True.
+    """
     return {
         "capacity": capacity(facts),
         "allocatable": allocatable(facts),
-        "conditions": _conditions(now, old or {}),
+        "conditions": _conditions(now, old or {}, pressures),
         "addresses": [
             {"type": "InternalIP", "address": facts.address},
             {"type": "Hostname", "address": facts.name},
@@ -157,19 +178,30 @@ def node_status(facts: MachineFacts, now: datetime, old: dict[str, Any] | None =
     }
 
 
-_CONDITIONS = (
-    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
-)
+# 13.2: (reason, message) while it is False, and while it is True.
+_PRESSURES = {
+    MEMORY_PRESSURE: (
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ),
+    DISK_PRESSURE: (
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    PID_PRESSURE: (
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    ),
+}
 
 
-def _conditions(now: datetime, old: dict[str, Any]) -> list[dict[str, str]]:
+def _conditions(now: datetime, old: dict[str, Any], pressures: Collection[str]) -> list[dict[str, str]]:
     before = {c["type"]: c for c in old.get("conditions", ())}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    states = [(kind, str(kind in pressures), *words[kind in pressures]) for kind, words in _PRESSURES.items()]
+    states.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
     conditions = []
-    for kind, status, reason, message in _CONDITIONS:
+    for kind, status, reason, message in states:
         known = before.get(kind, {})
         since = known.get("lastTransitionTime", stamp) if known.get("status") == status else stamp
         conditions.append(

@@ -63,7 +63,8 @@ def generate_status(
     _set_phase(status, phase, pod, old, situation)
     _set_addresses(status, pod, observed, old, situation)
     merge_probe_results(pod, status, old, situation.results)
-    status.conditions = pod_conditions(pod, observed, status, old, now)
+    disruption = situation.override.disruption if situation.override else ""
+    status.conditions = pod_conditions(pod, observed, status, old, now, disruption)
     return status
 
 

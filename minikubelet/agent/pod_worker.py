@@ -68,6 +68,8 @@ class PodWorker:
         self._pod = pod
         self._uid = uid_of(pod)
         self._removed = False  # the API object is gone
+        self._override: PhaseOverride | None = None  # somebody else ends the pod
+        self.stopped = asyncio.Event()  # nothing of it runs, and nothing will again
         self._least_grace: int | None = None
         self._belief = pod.status or PodStatus()  # what we know; at first, what the API knows of us
         self._published = self._belief
@@ -99,6 +101,16 @@ class PodWorker:
         self._removed = True
         self._awake.set()
 
+    def end(self, override: PhaseOverride, grace: int) -> None:
+        """The node ends the pod for its own reasons (eviction, preemption), within so many seconds. The
+        object stays, with the phase, reason and message given. `stopped` is set when nothing runs any more.
+        """
+        if not self.is_active:
+            return
+        self._override = override
+        self._least_grace = grace if self._least_grace is None else min(grace, self._least_grace)
+        self._awake.set()
+
     def wake(self, event: PodLifecycleEvent | None = None) -> None:
         """Something changed below. Nobody but this worker starts containers, so starts are no news."""
         if event is None or event.type != "ContainerStarted":
@@ -116,6 +128,16 @@ class PodWorker:
         """The agent ends; the pod is left as it is."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def is_active(self) -> bool:
+        """Not on its way out."""
+        return self.phase is Phase.SYNCING and self._override is None
+
+    @property
+    def pod(self) -> Pod:
+        """As the API, or the file, says now."""
+        return self._pod
 
     @property
     def status(self) -> PodStatus:
@@ -165,7 +187,8 @@ class PodWorker:
     def _must_terminate(self, pod: Pod) -> bool:
         assert pod.metadata is not None
         ended = is_terminal(pod.status.phase) if pod.status else False
-        return self._removed or ended or pod.metadata.deletion_timestamp is not None
+        deleted = self._removed or pod.metadata.deletion_timestamp is not None
+        return deleted or ended or self._override is not None
 
     # Syncing (2.3)
 
@@ -219,15 +242,19 @@ class PodWorker:
         observed = await self._sync.observe()
         if is_terminal(self._published.phase) and not _is_alive(observed):
             # Ended long ago, or never let in: the agent was restarted and has nothing to add.
-            self.phase = Phase.TERMINATED
+            self._set_terminated()
             return AT_ONCE
         self._report(pod, observed)
         self._use.prober.stop_liveness_and_startup(self._uid)
         await self._stop_everything(pod, observed)
         self._use.prober.remove_pod(self._uid)
-        self.phase = Phase.TERMINATED
+        self._set_terminated()
         self._report(self._pod, await self._sync.observe())
         return AT_ONCE
+
+    def _set_terminated(self) -> None:
+        self.phase = Phase.TERMINATED
+        self.stopped.set()
 
     async def _stop_everything(self, pod: Pod, observed: PodRuntimeStatus) -> None:
         forced = self._removed and not is_static(pod)
@@ -288,7 +315,7 @@ class PodWorker:
             results=self._use.prober.results(self._uid),
             reasons=self._sync.reasons,
             node=self._use.node,
-            override=self._past_deadline(pod),
+            override=self._override or self._past_deadline(pod),
             stopped=self.phase is Phase.TERMINATED,
         )
 

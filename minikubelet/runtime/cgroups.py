@@ -12,6 +12,7 @@ import errno
 from pathlib import Path
 
 from minikubelet.linux import cgroup
+from minikubelet.runtime.cri import PodUsage
 from minikubelet.runtime.resources import KUBEPODS, CgroupSettings
 
 CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb")
@@ -126,6 +127,18 @@ class Cgroups:
             return cpu, 0
         inactive = cgroup.read_keyed(path, "memory.stat").get("inactive_file", 0)
         return cpu, max(0, int(cgroup.read(path, "memory.current")) - inactive)
+
+    def pod_usage(self, relative: str) -> PodUsage | None:
+        """Of a pod's cgroup and all below; None: it is gone, or nobody keeps account."""
+        if not {"memory", "pids"} <= self.controllers:
+            return None
+        try:
+            _, memory = self.usage(relative)
+            return PodUsage(memory, int(cgroup.read(self.path(relative), "pids.current")))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+            return None
 
     def _hand_down(self, directory: Path) -> None:
         """Enable every controller we use for the children of `directory`."""

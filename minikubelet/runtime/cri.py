@@ -7,8 +7,8 @@ Times are seconds since the epoch (wall clock). Every verb that removes or stops
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
@@ -120,6 +120,34 @@ class ContainerStats:
     memory_working_set: int
 
 
+@dataclass(frozen=True, slots=True)
+class PodUsage:
+    """From the pod's cgroup: memory in bytes, without what could be given back at once; processes."""
+
+    memory: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PodDiskUsage:
+    """Bytes on disk (or inodes, where that was asked for).
+
+    `layers`, `logs`: container name → its writable layer, its logs; `volumes`: name → an emptyDir on disk.
+    """
+
+    layers: Mapping[str, int] = field(default_factory=dict)
+    logs: Mapping[str, int] = field(default_factory=dict)
+    volumes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(sum(part.values()) for part in (self.layers, self.logs, self.volumes))
+
+    def container(self, name: str) -> int:
+        """Writable layer and logs, which its ephemeral-storage limit counts."""
+        return self.layers.get(name, 0) + self.logs.get(name, 0)
+
+
 class ExecSession(Protocol):
     """A process attached to a client. Frames are (channel, payload); the last is (3, exit code as decimal
     text).
@@ -193,6 +221,14 @@ class RuntimeService(Protocol):
 
     async def stats(self, uid: str) -> list[ContainerStats]:
         """Of the running containers."""
+
+    async def pod_usage(self, uid: str) -> PodUsage | None:
+        """Of the whole pod; None: it has no cgroup, or the node keeps no account."""
+
+    async def disk_usage(self, uid: str, *, inodes: bool = False) -> PodDiskUsage:
+        """Of the newest instance of each container, and of emptyDirs on disk. What a tree holds is counted
+        without following links or entering mounts; it may take its time, and nobody else waits for it.
+        """
 
     async def rotate_logs(self, uid: str) -> None:
         """kubelet-behaviour 11.1: rename what is larger than containerLogMaxSize and reopen."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,17 +42,22 @@ from minikubelet.runtime.cri import (
     ExecResult,
     ExecSession,
     ImageRef,
+    PodDiskUsage,
     PodLifecycleEvent,
     PodRuntimeStatus,
+    PodUsage,
     SandboxStatus,
 )
+from minikubelet.runtime.disk_usage import DiskUsage
 from minikubelet.runtime.images.config import DEFAULT_STOP_SIGNAL, signal_number
+from minikubelet.runtime.orphans import remove_orphans
 from minikubelet.runtime.preparation import Preparation
 from minikubelet.runtime.pressure import pressure
 from minikubelet.runtime.removal import remove_tree
 from minikubelet.runtime.resources import CgroupSettings
 from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
 from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
+from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim import protocol
 from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, ProcessSpec, SandboxSpec
 from minikubelet.v1 import Container, Pod
@@ -75,6 +80,7 @@ class Service:
         self.rules = preparation.rules
         self._network = preparation.network
         self._sandboxes: dict[str, list[Sandbox]] = {}  # uid → newest first
+        self._disk_usage = DiskUsage()
         self._created: dict[str, ContainerSpec] = {}  # prepared, not yet started
         self._events: asyncio.Queue[PodLifecycleEvent] = asyncio.Queue()
 
@@ -287,12 +293,35 @@ class Service:
                     found.append(ContainerStats(container.id, container.name, *usage))
         return found
 
+    async def pod_usage(self, uid: str) -> PodUsage | None:
+        for sandbox in self._sandboxes.get(uid, ()):
+            return self._cgroups.pod_usage(sandbox.cgroup)
+        return None
+
+    async def disk_usage(self, uid: str, *, inodes: bool = False) -> PodDiskUsage:
+        """A pod of another boot has no sandbox, and its emptyDirs count all the same."""
+        newest = {one.name: one for one in reversed((await self.pod_status(uid)).containers)}
+        layers = {name: self._paths.container(one.id) / "upper" for name, one in newest.items()}
+        logs = {name: Path(one.log_path).parent for name, one in newest.items()}
+        empty_dirs = {path.name: path for path in empty_dir.on_disk(self._paths.pod(uid))}
+        paths = [*layers.values(), *logs.values(), *empty_dirs.values()]
+        measured = await self._disk_usage.measure(paths, inodes=inodes)
+        parts = (
+            {name: measured[path] for name, path in part.items() if path in measured}
+            for part in (layers, logs, empty_dirs)
+        )
+        return PodDiskUsage(*parts)
+
     def pressure(self, uid: str, container_id: str) -> str:
         """What the container suffers from, in one line; empty: nothing is known."""
         for sandbox in self._sandboxes.get(uid, ()):
             if any(container.id == container_id for container in sandbox.record.containers):
                 return pressure(self._cgroups.mount / sandbox.cgroup / container_id)
         return ""
+
+    async def remove_orphans(self, known: Collection[str]) -> None:
+        """Folders of pods that are not among the uids `known`, and of which nothing runs."""
+        await asyncio.to_thread(remove_orphans, self._paths, {*known, *self._sandboxes})
 
     async def rotate_logs(self, uid: str) -> None:
         for sandbox in self._sandboxes.get(uid, ()):

@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import sys
+import time
 from collections.abc import AsyncIterable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,8 @@ from minikubelet.runtime.cri import ImageRef
 from minikubelet.runtime.images.config import ImageConfig
 from minikubelet.runtime.images.records import ImageRecord, Records
 from minikubelet.runtime.images.reference import Reference, is_digest
+
+logger = logging.getLogger(__name__)
 
 HOST_IMAGE = "localhost/host:latest"
 HOST_ID = "sha256:" + hashlib.sha256(HOST_IMAGE.encode()).hexdigest()
@@ -61,6 +65,7 @@ class ImageStore:
         )
         self._images: dict[str, Image] = {}
         self._by_name: dict[str, Image] = {}
+        self.asked_for: dict[str, float] = {}  # image id → when a container last wanted it, monotonic
 
     async def start(self) -> None:
         await self._refresh()
@@ -108,6 +113,7 @@ class ImageStore:
         """
         found = self.resolve(image)
         if found is not None:
+            self.asked_for[found.id] = time.monotonic()
             return ImageRef(image=found.name, image_id=found.id, size=found.size)
         if pull_policy == "Never":
             raise ImageError(
@@ -194,12 +200,21 @@ class ImageStore:
         await self._refresh()
         return ids, freed
 
+    async def delete(self, ids: Collection[str]) -> int:
+        """These images with all their names; the bytes freed. For the garbage collector, which says why."""
+        for image_id in ids:
+            logger.info("removing image %s: nobody uses it", self._images[image_id].name)
+        freed = await asyncio.to_thread(self._remove, ids)
+        await self._refresh()
+        return freed
+
     # Below: in a worker thread, except where awaited
 
     async def _refresh(self) -> None:
         records = await asyncio.to_thread(lambda: Records(self._directory).all())
         images = [self._host, *(self._image(record) for record in records)]
         self._images = {image.id: image for image in images}
+        self.asked_for = {key: at for key, at in self.asked_for.items() if key in self._images}
         self._by_name = {name: image for image in images for name in (*image.tags, *image.digests)}
 
     def _image(self, record: ImageRecord) -> Image:

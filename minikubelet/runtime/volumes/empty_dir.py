@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from minikubelet.runtime.volumes import tmpfs
@@ -32,6 +33,12 @@ class EmptyDir:
 
     def source(self, context: Context, volume: Volume) -> Path:
         return context.volume_directory(NAME, volume)
+
+
+def on_disk(directory: Path) -> list[Path]:
+    """The emptyDirs of the pod whose directory this is, but those in memory, which are mounts."""
+    found = (directory / "volumes" / f"kubernetes.io~{NAME}").glob("*")
+    return [volume for volume in found if not os.path.ismount(volume)]
 
 
 def tmpfs_size(pod: Pod, source: EmptyDirVolumeSource, memory: int) -> int:

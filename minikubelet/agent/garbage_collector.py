@@ -1,0 +1,159 @@
+"""What nobody needs any more is removed (kubelet-behaviour 14.3).
+
+Every minute: the dead containers of evicted pods (those of deleted ones went with them), and folders of pods
+that do not exist, which an agent that was killed may have left. Every five minutes: images, if their disk is
+getting full. And whatever there is of both when the disk is under pressure (`reclaim`).
+
+The first round is one period after the start: a node that has just booted runs nothing yet, and would take
+every image for unused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from minikubelet.agent.clock import Clock
+from minikubelet.agent.eviction.manager import NodeReporter
+from minikubelet.agent.eviction.messages import EVICTED
+from minikubelet.agent.image_gc import (
+    Candidate,
+    ImageAge,
+    ImageGCSettings,
+    bytes_to_free,
+    choose,
+    too_old,
+    with_look,
+)
+from minikubelet.agent.names import uid_of
+from minikubelet.agent.pod_worker import PodWorker
+from minikubelet.errors import MinikubeletError, RuntimeServiceError
+from minikubelet.runtime.images import ImageStore
+from minikubelet.runtime.node_stats import Left
+from minikubelet.runtime.service import Service
+
+logger = logging.getLogger(__name__)
+
+CONTAINER_PERIOD = 60.0
+ROUNDS_BETWEEN_IMAGES = 5
+
+
+class ImageGCError(MinikubeletError):
+    """The message is the kubelet's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """Of the node: `workers` of all its pods, `known` uids of all pods it has heard of, ids of images
+    `in_use`, what is left of the disk the images lie on.
+    """
+
+    service: Service
+    images: ImageStore
+    node: NodeReporter
+    clock: Clock
+    workers: Callable[[], Collection[PodWorker]]
+    known: Callable[[], Collection[str]]
+    in_use: Callable[[], Awaitable[Collection[str]]]
+    image_disk: Callable[[], Left]
+
+
+class GarbageCollector:
+    """A task of the node."""
+
+    def __init__(self, settings: ImageGCSettings, use: Belongings) -> None:
+        self._settings = settings
+        self._use = use
+        self._ages: dict[str, ImageAge] = {}  # image id →
+        self._began = use.clock.monotonic()
+        self._failed_before = False
+
+    async def run(self) -> None:
+        await self._look()
+        while True:
+            for _ in range(ROUNDS_BETWEEN_IMAGES):
+                await asyncio.sleep(CONTAINER_PERIOD)
+                await self.collect_containers()
+                await self._use.service.remove_orphans(self._use.known())
+            await self._try_images()
+
+    async def reclaim(self) -> None:
+        """All that nobody uses: dead containers, also those that would be kept as lastState, and images."""
+        await self._remove_dead([uid_of(worker.pod) for worker in self._use.workers()])
+        in_use = await self._look()
+        chosen = choose(
+            self._candidates(), self._ages, in_use, float("inf"), self._settings, self._use.clock.monotonic()
+        )
+        await self._delete(chosen)
+
+    async def collect_containers(self) -> None:
+        evicted = [
+            uid_of(worker.pod) for worker in self._use.workers()
+            if worker.status.reason == EVICTED and worker.stopped.is_set()
+        ]  # fmt: skip
+        await self._remove_dead(evicted)
+
+    async def collect_images(self) -> None:
+        """Raises ImageGCError when the disk stays too full."""
+        in_use, now = await self._look(), self._use.clock.monotonic()
+        if now - self._began >= self._settings.maximum_age:
+            await self._delete(too_old(self._candidates(), self._ages, in_use, self._settings, now))
+        disk = self._use.image_disk()
+        if disk.capacity == 0:
+            raise ImageGCError("invalid capacity 0 on image filesystem")
+        wanted = bytes_to_free(disk.available, disk.capacity, self._settings)
+        if not wanted:
+            return
+        chosen = choose(self._candidates(), self._ages, in_use, wanted, self._settings, now)
+        await self._delete(chosen)
+        freed = sum(image.size for image in chosen)
+        if freed < wanted:
+            text = (
+                "Failed to garbage collect required amount of images. "
+                f"Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
+            )
+            self._use.node.node_event("Warning", "FreeDiskSpaceFailed", text)
+            raise ImageGCError(text)
+
+    async def _try_images(self) -> None:
+        """Only the second failure in a row is an Event."""
+        try:
+            await self.collect_images()
+        except ImageGCError as error:
+            logger.warning("cannot collect images: %s", error)
+            if self._failed_before:
+                self._use.node.node_event("Warning", "ImageGCFailed", str(error))
+            self._failed_before = True
+        else:
+            self._failed_before = False
+
+    async def _look(self) -> Collection[str]:
+        """The ids of images in use."""
+        in_use, images = await self._use.in_use(), self._use.images
+        present = [image.id for image in images.list()]
+        now = self._use.clock.monotonic()
+        self._ages = with_look(self._ages, present, in_use, images.asked_for, now)
+        return in_use
+
+    def _candidates(self) -> list[Candidate]:
+        """The node's own image is none, nor is a directory that lies elsewhere: they take no room here."""
+        return [Candidate(image.id, image.size) for image in self._use.images.list() if image.size]
+
+    async def _delete(self, chosen: Sequence[Candidate]) -> None:
+        if chosen:
+            await self._use.images.delete([image.id for image in chosen])
+
+    async def _remove_dead(self, uids: Collection[str]) -> None:
+        for uid in uids:
+            for one in (await self._use.service.pod_status(uid)).containers:
+                if one.state == "exited":
+                    await self._remove_container(uid, one.id)
+
+    async def _remove_container(self, uid: str, container_id: str) -> None:
+        """What resists is tried again in the next round."""
+        try:
+            await self._use.service.remove_container(uid, container_id)
+        except RuntimeServiceError as error:
+            logger.warning("cannot remove a dead container of pod %s: %s", uid, error)
