@@ -1,80 +1,113 @@
-"""Does a pod fit on this node beside the others (kubelet-behaviour 7.1, resources only)?
+"""Is a pod let in by the kubelet (kubelet-behaviour 7.1)? Pure.
 
-Pure. The scheduler asks before it binds: a pod that does not fit stays Pending with FailedScheduling until
-room is made. The kubelet asks again for every pod that begins, whoever bound it: then it is too late to
-wait, and the pod is rejected. What else admission looks at (affinity, taints, ports, pressure) belongs to a
-later issue.
+The scheduler has asked most of this before; the kubelet asks again for every pod that begins, whoever bound
+it, and after a restart for every pod that is not over. For waiting it is too late then: the first objection
+rejects the pod. The handlers stand in the kubelet's order (`HANDLERS`); one line there is one handler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from minikubelet.agent.facts import Rejection
 from minikubelet.v1 import Pod
-from minikubelet.v1.qos import pod_requests
-from minikubelet.v1.quantity import Quantity
 
-PODS, CPU, MEMORY = "pods", "cpu", "memory"
+from .eviction.admission import pressure_rejection
+from .facts import Rejection
+from .phase import is_static
+from .scheduler.node_affinity import matches_node
+from .scheduler.node_info import NodeInfo
+from .scheduler.resources import Shortage, requests_of, shortages
+from .scheduler.taints import NO_EXECUTE, untolerated
+
+OS = "kubernetes.io/os"
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
-    """One resource that does not suffice; cpu in thousandths of a core, memory in bytes."""
-
-    resource: str
-    requested: int
-    used: int
-    capacity: int
-
-
-def shortages(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> list[Shortage]:
-    """In the order of the kubelet's checks. A pod that asks for nothing of a resource is not checked for
-    it.
+class Surroundings:
+    """What the handlers look at: the node with the other pods on it, and its pressure conditions that are
+    true.
     """
-    others = list(others)
-    found = []
-    for resource in (PODS, CPU, MEMORY):
-        requested = _requested(pod, resource)
-        used = sum(_requested(other, resource) for other in others)
-        capacity = _amount(resource, allocatable[resource])
-        if requested and requested + used > capacity:
-            found.append(Shortage(resource, requested, used, capacity))
-    return found
+
+    node: NodeInfo
+    pressure: Sequence[str] = ()
 
 
-def rejection(lacking: list[Shortage]) -> Rejection | None:
-    """What the kubelet says: the first shortage only."""
-    if not lacking:
-        return None
-    first = lacking[0]
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Let in, if `rejection` is None."""
+
+    rejection: Rejection | None = None
+
+
+ADMITTED = Verdict()
+Handler = Callable[[Pod, Surroundings], Verdict]
+
+
+def admit(pod: Pod, around: Surroundings) -> Verdict:
+    """The first rejection ends it."""
+    verdicts = (handler(pod, around) for handler in HANDLERS)
+    return next((verdict for verdict in verdicts if verdict.rejection is not None), ADMITTED)
+
+
+def _rejected(reason: str, message: str) -> Verdict:
+    return Verdict(Rejection(reason, message))
+
+
+def _pressure(pod: Pod, around: Surroundings) -> Verdict:
+    return Verdict(pressure_rejection(pod, around.pressure))
+
+
+def _operating_system(pod: Pod, around: Surroundings) -> Verdict:
+    """By the node's label, and by the pod's own field."""
+    spec = pod.spec
+    wanted = ((spec.node_selector if spec else None) or {}).get(OS)
+    label = around.node.labels.get(OS, "linux")
+    if wanted is not None and wanted != label:
+        text = f"Failed to admit pod as the `{OS}` label doesn't match node label"
+        return _rejected("PodOSSelectorNodeLabelDoesNotMatch", text)
+    system = spec.os.name if spec and spec.os else None
+    if system not in (None, "", "linux"):
+        text = "Failed to admit pod as the OS field doesn't match node OS"
+        return _rejected("PodOSNotSupported", text)
+    return ADMITTED
+
+
+def _predicates(pod: Pod, around: Surroundings) -> Verdict:
+    """Resources first, then what the node is like; only the first is told."""
+    lacking = _lacking(pod, around.node)
+    unlike = _unlike(pod, around.node)
+    return Verdict(_out_of(lacking[0]) if lacking else unlike)
+
+
+def _lacking(pod: Pod, node: NodeInfo) -> list[Shortage]:
+    """An extended resource that the node has never heard of is no business of the kubelet's."""
+    known = {
+        name: amount
+        for name, amount in requests_of(pod).items()
+        if name in node.allocatable or "/" not in name
+    }
+    return shortages(known, (other.requests for other in node.pods), node.allocatable)
+
+
+def _out_of(short: Shortage) -> Rejection:
     return Rejection(
-        f"OutOf{first.resource}",
-        f"Node didn't have enough resource: {first.resource}, requested: {first.requested}, "
-        f"used: {first.used}, capacity: {first.capacity}",
+        f"OutOf{short.resource}",
+        f"Node didn't have enough resource: {short.resource}, requested: {short.requested}, "
+        f"used: {short.used}, capacity: {short.capacity}",
     )
 
 
-def unschedulable(lacking: list[Shortage]) -> str:
-    """What the scheduler says of its only node."""
-    words = sorted(
-        "Too many pods" if short.resource == PODS else f"Insufficient {short.resource}" for short in lacking
-    )
-    reasons = ", ".join(f"1 {word}" for word in words)
-    return (
-        f"0/1 nodes are available: {reasons}. preemption: 0/1 nodes are available: "
-        "1 No preemption victims found for incoming pod."
-    )
+def _unlike(pod: Pod, node: NodeInfo) -> Rejection | None:
+    if not matches_node(pod, node.name, node.labels):
+        return _predicate_failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+    if not is_static(pod) and untolerated(pod, node.taints, (NO_EXECUTE,)):
+        return _predicate_failed("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+    return None
 
 
-def _requested(pod: Pod, resource: str) -> int:
-    if resource == PODS:
-        return 1
-    asked = pod_requests(pod).get(resource)
-    return _amount(resource, asked) if asked else 0
+def _predicate_failed(predicate: str, text: str) -> Rejection:
+    return Rejection(predicate, f"Predicate {predicate} failed: {text}")
 
 
-def _amount(resource: str, quantity: str) -> int:
-    parsed = Quantity.parse(quantity)
-    return parsed.milli_value() if resource == CPU else parsed.value()
+HANDLERS: tuple[Handler, ...] = (_pressure, _operating_system, _predicates)

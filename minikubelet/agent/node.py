@@ -4,7 +4,8 @@ One `PodWorker` for each pod bound to this node, one task that feeds them from t
 when something changed below. Read `start` as the inventory. The node decides nothing about a pod: binding is
 `scheduler`'s, everything else the worker's.
 
-    store ──watch pods──▶ bind (if nobody has) ──▶ worker.update(pod)
+    store ──watch pods──▶ binder (if nobody has bound it) ──▶ admission ──▶ worker.update(pod)
+    store ──watch nodes, namespaces──▶ cache ──▶ binder: does one that waits fit now?
     files ──static pods──▶ worker.update(pod), and a mirror in the store
     runtime ──events──▶ worker.wake(event)
     worker ──publish(status)──▶ store          worker ──finished(pod)──▶ object removed, worker forgotten
@@ -21,22 +22,23 @@ from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
-from minikubelet.agent.admission import Shortage, rejection, shortages, unschedulable
+from minikubelet.agent.admission import Surroundings, admit
+from minikubelet.agent.binder import Binder
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.conditions import OWNED
-from minikubelet.agent.eviction.admission import pressure_rejection
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.mirror_pods import is_mirror, runtime_uid
 from minikubelet.agent.names import uid_of
 from minikubelet.agent.node_access import NodeAccess
 from minikubelet.agent.node_objects import NodeObjects
-from minikubelet.agent.node_status import MachineFacts, allocatable
+from minikubelet.agent.node_status import MachineFacts
 from minikubelet.agent.phase import API, STATIC_POD_ANNOTATION, is_static, is_terminal
 from minikubelet.agent.pod_status import rejected_status
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
-from minikubelet.agent.scheduler import SCHEDULER, assigned_message, bound, waiting, wants_binding
+from minikubelet.agent.scheduler.binding import wants_binding
+from minikubelet.agent.scheduler_cache import SchedulerCache
 from minikubelet.agent.static_pods import StaticPods
 from minikubelet.agent.upkeep import Upkeep
 from minikubelet.config import Paths
@@ -51,7 +53,7 @@ from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.resources import qos_cgroups
 from minikubelet.runtime.service import Service
 from minikubelet.store import Store
-from minikubelet.v1 import ObjectReference, Pod, PodStatus, from_dict, to_dict
+from minikubelet.v1 import Pod, PodStatus, from_dict, to_dict
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +81,12 @@ class Node(NodeAccess):
         self._facts = facts
         self._clock = Clock()
         self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
-        self._pods: dict[str, Pod] = {}  # pod uid → as it was when its worker was made
-        self._waiting: set[str] = set()  # uids of pods that did not fit so far
+        self._cache = SchedulerCache(facts.name)
         self._tasks: list[asyncio.Task[None]] = []
         self._random = random.Random()
         self._objects = NodeObjects(store, facts, pod_cidr, self._clock)
         self._recorder = self._objects.recorder
+        self._binder = Binder(store, self._recorder, self._clock, facts.name, self._cache)
         self._probes = ProbeContext(
             service,
             self._recorder,
@@ -127,6 +129,7 @@ class Node(NodeAccess):
         4. the tasks that keep it going
         """
         self._objects.register()
+        self._look_around()
         self._refresh_qos()
         await self._service.start()
         running = set(await self._service.list_pods())
@@ -136,6 +139,8 @@ class Node(NodeAccess):
         self._spawn(self._static.follow(), "follow_manifests")
         for story in (
             self._feed_workers,
+            self._follow_node,
+            self._follow_namespaces,
             self._wake_workers,
             self._objects.heartbeat,
             self._rotate_logs,
@@ -156,12 +161,35 @@ class Node(NodeAccess):
     # The two stories: from the API to the workers, from the kernel to the workers
 
     async def _feed_workers(self) -> None:
-        """Every pod the store has or gets: bind it if nobody has, tell its worker."""
+        """Every pod the store has or gets: bind it if nobody has, tell its worker. At the beginning come
+        those that have a place, in the order they were made; then the queue, by importance.
+        """
         pods, revision = self.store.list("pods")
-        for pod in pods:
-            self._pod_changed("ADDED", pod)
+        for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):
+            if wants_binding(pod) and not is_mirror(pod):
+                self._binder.enqueue(pod)
+            else:
+                self._pod_changed("ADDED", pod)
+        self._binder.try_again()
         async for kind, pod, _ in self.store.watch("pods", since=revision):
             self._pod_changed(kind, pod)
+
+    def _look_around(self) -> None:
+        """The node and its namespaces, as they are now."""
+        self._cache.node_changed(self.store.get("nodes", "", self.node_name))
+        for namespace in self.store.list("namespaces")[0]:
+            self._cache.namespace_changed("ADDED", namespace)
+
+    async def _follow_node(self) -> None:
+        async for kind, node, _ in self.store.watch("nodes"):
+            if node["metadata"]["name"] == self.node_name and kind != "DELETED":
+                self._cache.node_changed(node)
+                self._binder.try_again()
+
+    async def _follow_namespaces(self) -> None:
+        async for kind, namespace, _ in self.store.watch("namespaces"):
+            self._cache.namespace_changed(kind, namespace)
+            self._binder.try_again()
 
     async def _wake_workers(self) -> None:
         async for event in self._service.events():
@@ -174,56 +202,21 @@ class Node(NodeAccess):
         if is_mirror(pod):
             self._static.api_changed(kind, pod)
         elif kind == "DELETED":
-            self._waiting.discard(uid)
+            self._binder.forget(uid)
             if uid in self._workers:
                 self._workers[uid].remove(_from_api(pod))
             self._static.api_changed(kind, pod)
         elif wants_binding(pod):
-            self._bind(pod)
-        elif pod["spec"].get("nodeName") == self.node_name:
-            self._update_worker(uid, _from_api(pod))
-
-    def _bind(self, pod: dict[str, Any]) -> None:
-        """Take the pod, or let it wait and say why."""
-        lacking = self._shortages(_from_api(pod))
-        try:
-            if lacking:
-                self._let_wait(pod, unschedulable(lacking))
-                return
-            self.store.update("pods", bound(pod, self.node_name, self._clock.now()))
-        except (Conflict, NotFound):
-            return  # it was changed or removed meanwhile: the watch brings the newer one
-        self._waiting.discard(pod["metadata"]["uid"])
-        message = assigned_message(pod, self.node_name)
-        self._recorder.event_about(_reference(pod), "Normal", "Scheduled", message, SCHEDULER)
-
-    def _let_wait(self, pod: dict[str, Any], message: str) -> None:
-        self._waiting.add(pod["metadata"]["uid"])
-        told = waiting(pod, message, self._clock.now())
-        if told is not pod:
-            self.store.update("pods", told)
-            self._recorder.event_about(_reference(pod), "Warning", "FailedScheduling", message, SCHEDULER)
-
-    def _try_waiting(self) -> None:
-        """Room was made: the pods that wait for it, in the order of the store, are tried again."""
-        for pod in self.store.list("pods")[0] if self._waiting else ():
-            if pod["metadata"]["uid"] in self._waiting and wants_binding(pod):
-                self._bind(pod)
-
-    def _shortages(self, pod: Pod) -> list[Shortage]:
-        """Beside the pods that are not over yet."""
-        active = [
-            other
-            for uid, other in self._pods.items()
-            if uid != uid_of(pod) and not (uid in self._workers and is_over(self._workers[uid].status))
-        ]
-        return shortages(pod, active, allocatable(self._facts))
+            self._binder.offer(pod)
+        else:
+            self._binder.forget(uid)
+            if pod["spec"].get("nodeName") == self.node_name:
+                self._update_worker(uid, _from_api(pod))
 
     def _admit(self, pod: Pod) -> None:
-        """The kubelet's own look at a pod that begins: one that does not fit is over at once (1.5, 7.1)."""
-        if is_over(pod.status):
-            return
-        rejected = pressure_rejection(pod, self._upkeep.pressures) or rejection(self._shortages(pod))
+        """The kubelet's own look at a pod that begins: one that is rejected is over at once (1.5, 7.1)."""
+        around = Surroundings(self._cache.beside(uid_of(pod)), self._upkeep.pressures)
+        rejected = admit(pod, around).rejection
         if rejected is None:
             return
         pod.status = rejected_status(pod, rejected.reason, rejected.message, self._clock.now())
@@ -232,13 +225,23 @@ class Node(NodeAccess):
 
     def _update_worker(self, uid: str, pod: Pod) -> None:
         worker = self._workers.get(uid)
-        if worker is None:
-            self._admit(pod)
-            self._pods[uid] = pod
-            self._refresh_qos()
-            self._workers[uid] = PodWorker(pod, self._with)
-        else:
+        if worker is not None:
             worker.update(pod)
+            self._replace(uid, pod, worker.status)
+            return
+        if not is_over(pod.status):
+            self._admit(pod)
+        if is_over(pod.status):
+            self._cache.remove(uid)
+        else:
+            self._cache.place(pod)
+            self._refresh_qos()
+        self._workers[uid] = PodWorker(pod, self._with)
+
+    def _replace(self, uid: str, pod: Pod, status: PodStatus) -> None:
+        """A pod that has a place was changed: its labels may let in one that waits."""
+        if not is_over(status) and self._cache.place(pod):
+            self._binder.try_again()
 
     # What static pods need (`static_pods.Workers`)
 
@@ -274,7 +277,7 @@ class Node(NodeAccess):
         except NotFound:
             logger.debug("the pod %s was removed while it ran", metadata.name)
         if is_over(status):
-            self._try_waiting()
+            self._left(uid_of(pod))
 
     def finished(self, pod: Pod) -> None:
         """Nothing of it is left on the node."""
@@ -282,9 +285,7 @@ class Node(NodeAccess):
         assert metadata is not None
         uid = metadata.uid or ""
         self._workers.pop(uid, None)
-        self._pods.pop(uid, None)
-        self._refresh_qos()
-        self._try_waiting()
+        self._left(uid)
         if is_static(pod):
             self._static.finished(pod)
         if metadata.deletion_timestamp is None:
@@ -293,6 +294,12 @@ class Node(NodeAccess):
             self.store.delete("pods", metadata.namespace or "", metadata.name or "", uid=metadata.uid)
         except (NotFound, Conflict):
             logger.debug("the pod %s was removed by somebody else", metadata.name)
+
+    def _left(self, uid: str) -> None:
+        """It takes no room any more."""
+        if self._cache.remove(uid):
+            self._refresh_qos()
+            self._binder.try_again()
 
     def probe_metrics(self) -> str:
         """The body of `/metrics/probes`."""
@@ -327,7 +334,7 @@ class Node(NodeAccess):
         rules = self._service.rules
         self._cgroups.start(
             qos_cgroups(
-                self._pods.values(), milli_cpu=milli_cpu, memory=memory, pids=self._facts.pids, rules=rules
+                self._cache.pods, milli_cpu=milli_cpu, memory=memory, pids=self._facts.pids, rules=rules
             )
         )
 
@@ -374,15 +381,3 @@ def _keeping_foreign_conditions(status: dict[str, Any], stored: dict[str, Any]) 
     if not foreign:
         return status
     return status | {"conditions": [*foreign, *status.get("conditions", ())]}
-
-
-def _reference(pod: dict[str, Any]) -> ObjectReference:
-    metadata = pod["metadata"]
-    return ObjectReference(
-        kind="Pod",
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        api_version="v1",
-        resource_version=metadata["resourceVersion"],
-    )

@@ -23,6 +23,7 @@ from minikubelet.api.selectors import Matcher
 from minikubelet.errors import BadRequest, Expired, Forbidden, NotFound
 from minikubelet.store import Store
 from minikubelet.store.store import check_same, timestamp, utc_now
+from minikubelet.v1 import graceful_deletion
 from minikubelet.v1.resources import ResourceInfo
 
 Object = dict[str, Any]
@@ -138,7 +139,7 @@ class Objects:
 
             def begin(obj: Object) -> None:
                 # Given preconditions take the place of the stored ones, and so are compared by the store.
-                deletion.begin(obj, options.grace, utc_now())
+                graceful_deletion.begin(obj, options.grace, utc_now())
                 obj["metadata"].update({key: value for key, value in given.items() if value})
 
             obj = store.modify(resource, namespace, name, begin)

@@ -31,6 +31,7 @@ spec.dnsPolicy spec.dnsConfig.nameservers spec.dnsConfig.searches
 spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
 spec.hostAliases[*].ip spec.hostAliases[*].hostnames
 spec.readinessGates[*].conditionType spec.schedulingGates[*].name
+spec.nodeSelector
 spec.overhead spec.priority spec.preemptionPolicy spec.resources.limits spec.resources.requests
 spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityContext.runAsNonRoot
 spec.securityContext.supplementalGroups
@@ -69,12 +70,51 @@ initialDelaySeconds timeoutSeconds periodSeconds
 successThreshold failureThreshold terminationGracePeriodSeconds
 """
 WORKING_HOOK = f"exec.command {WORKING_HTTP} sleep.seconds"
+SELECTOR = """
+labelSelector.matchLabels
+labelSelector.matchExpressions[*].key labelSelector.matchExpressions[*].operator
+labelSelector.matchExpressions[*].values
+"""
+WORKING_TERM = f"""
+{SELECTOR} {SELECTOR.replace("labelSelector", "namespaceSelector")}
+namespaces topologyKey matchLabelKeys mismatchLabelKeys
+"""
+WORKING_NODE_TERM = """
+matchExpressions[*].key matchExpressions[*].operator matchExpressions[*].values
+matchFields[*].key matchFields[*].operator matchFields[*].values
+"""
+WORKING_TOLERATION = "key operator value effect tolerationSeconds"
+WORKING_SPREAD = f"""
+{SELECTOR} matchLabelKeys maxSkew minDomains nodeAffinityPolicy nodeTaintsPolicy topologyKey whenUnsatisfiable
+"""
+AFFINITIES = tuple(
+    (f"spec.affinity.{kind}.{when}[*]{within}", fields)
+    for kind in ("podAffinity", "podAntiAffinity")
+    for when, within, fields in (
+        ("requiredDuringSchedulingIgnoredDuringExecution", "", WORKING_TERM),
+        ("preferredDuringSchedulingIgnoredDuringExecution", ".podAffinityTerm", WORKING_TERM),
+        ("preferredDuringSchedulingIgnoredDuringExecution", "", "weight"),
+    )
+)
+NODE_AFFINITY = "spec.affinity.nodeAffinity"
+WORKING_LISTS = (
+    ("spec.tolerations[*]", WORKING_TOLERATION),
+    ("spec.topologySpreadConstraints[*]", WORKING_SPREAD),
+    *AFFINITIES,
+    (
+        f"{NODE_AFFINITY}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[*]",
+        WORKING_NODE_TERM,
+    ),
+    (f"{NODE_AFFINITY}.preferredDuringSchedulingIgnoredDuringExecution[*].preference", WORKING_NODE_TERM),
+    (f"{NODE_AFFINITY}.preferredDuringSchedulingIgnoredDuringExecution[*]", "weight"),
+)
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 HOOKS = ("postStart", "preStop")
 
 IMPLEMENTED: tuple[str, ...] = (
     *WORKING.split(),
     *(f"C.{probe}.{field}" for probe in PROBES for field in WORKING_PROBE.split()),
+    *(f"{path}.{field}" for path, fields in WORKING_LISTS for field in fields.split()),
     *(f"C.lifecycle.{hook}.{field}" for hook in HOOKS for field in WORKING_HOOK.split()),
 )
 
@@ -138,7 +178,6 @@ STORAGE = """
 ephemeral csi nfs iscsi fc cephfs rbd glusterfs gitRepo flexVolume awsElasticBlockStore azureDisk azureFile
 cinder flocker gcePersistentDisk photonPersistentDisk portworxVolume quobyte scaleIO storageos vsphereVolume
 """
-ONE_NODE = "there is one node here, and every pod runs on it"
 RULES: tuple[Rule, ...] = (
     # Metadata
     Rule("metadata.ownerReferences", WARNING, "nothing is deleted with its owner", CLIENTS),
@@ -146,10 +185,6 @@ RULES: tuple[Rule, ...] = (
     Rule("metadata.selfLink", WARNING, "no longer part of Kubernetes", NEVER),
     Rule("status", WARNING, "the status is written by the node alone", NEVER, ALWAYS_FINE),
     # Scheduling
-    Rule("spec.nodeSelector", WARNING, ONE_NODE, EVERYTHING),
-    Rule("spec.affinity", WARNING, ONE_NODE, EVERYTHING),
-    Rule("spec.topologySpreadConstraints", WARNING, ONE_NODE, EVERYTHING),
-    Rule("spec.tolerations", WARNING, "the node has no taints to tolerate", EVERYTHING, ALWAYS_FINE),
     Rule("spec.schedulerName", WARNING, "the node binds its pods itself", NEVER, unless("default-scheduler")),
     Rule("spec.schedulingGroup", WARNING, "pods are bound one by one", NEVER),
     Rule("spec.priorityClassName", WARNING, "there are no priority classes", EVERYTHING),

@@ -12,7 +12,8 @@ kind: KubeletConfiguration
 maxPods: 2
 """
 TOO_MANY = (
-    "0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available: "
+    "0/1 nodes are available: 1 Too many pods. no new claims to deallocate, preemption: "
+    "0/1 nodes are available: "
     "1 No preemption victims found for incoming pod."
 )
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from minikubelet.agent.clock import Clock
+from minikubelet.agent.critical_pods import is_critical
 from minikubelet.agent.facts import PhaseOverride
 from minikubelet.agent.names import log_name, uid_of
 from minikubelet.agent.pod_worker import PodWorker
@@ -25,7 +26,6 @@ from minikubelet.agent.ports import Recorder
 from minikubelet.runtime.cri import PodDiskUsage, RuntimeService
 from minikubelet.v1 import Pod
 
-from .admission import is_critical
 from .messages import EVICTED, eviction_message
 from .pressure import Observations, PressureState, assess, thresholds_met
 from .ranking import PodUsage, rank

@@ -1,23 +1,27 @@
-"""kubelet-behaviour 7.1, the rows about resources, and what the scheduler says of its only node."""
+"""kubelet-behaviour 7.1: who is let in by the kubelet."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from minikubelet.agent.admission import rejection, shortages, unschedulable
-from minikubelet.agent.scheduler import bound, waiting, wants_binding
-from minikubelet.v1 import Pod, from_dict
+from minikubelet.agent.admission import Surroundings, Verdict, admit
+from minikubelet.agent.scheduler.node_info import NodeInfo
+from minikubelet.v1 import Pod
 
-NODE = {"pods": "3", "cpu": "4", "memory": "1Gi"}
-NOW = datetime(2026, 11, 22, 19, 5, tzinfo=UTC)
+from .nodes import make_node, make_pod
+
+STATIC = {"annotations": {"kubernetes.io/config.source": "file"}}
 
 
-def pod(**requests: str) -> Pod:
-    container = {"name": "c", "resources": {"requests": requests}}
-    return from_dict(Pod, {"metadata": {"name": "p"}, "spec": {"containers": [container]}})
+def judged(pod: Pod, node: NodeInfo, *pressure: str) -> Verdict:
+    return admit(pod, Surroundings(node, pressure))
+
+
+def rejection(pod: Pod, node: NodeInfo, *pressure: str) -> tuple[str, str] | None:
+    rejected = judged(pod, node, *pressure).rejection
+    return (rejected.reason, rejected.message) if rejected else None
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,13 @@ def pod(**requests: str) -> Pod:
             id="7.1 memory in bytes",
         ),
         pytest.param(
+            {"ephemeral-storage": "20Gi"},
+            [],
+            "OutOfephemeral-storage",
+            "ephemeral-storage, requested: 21474836480, used: 0, capacity: 10737418240",
+            id="7.1 ephemeral storage in bytes",
+        ),
+        pytest.param(
             {}, [{}, {}, {}], "OutOfpods", "pods, requested: 1, used: 3, capacity: 3", id="7.1 pods"
         ),
         pytest.param(
@@ -47,38 +58,91 @@ def pod(**requests: str) -> Pod:
             "cpu, requested: 5000, used: 0, capacity: 4000",
             id="7.1 only the first is reported",
         ),
+        pytest.param(
+            {"example.com/gpu": "2"},
+            [],
+            "OutOfexample.com/gpu",
+            "example.com/gpu, requested: 2, used: 0, capacity: 1",
+            id="7.1 an extended resource",
+        ),
     ],
 )
 def test_a_pod_that_does_not_fit_is_rejected_7_1(
     asked: dict[str, str], others: list[dict[str, str]], reason: str, message: str
 ) -> None:
-    found = rejection(shortages(pod(**asked), [pod(**other) for other in others], NODE))
-    assert found is not None
-    assert found.reason == reason
-    assert found.message == f"Node didn't have enough resource: {message}"
+    pods = [make_pod(f"p{number}", requests=other) for number, other in enumerate(others)]
+    node = make_node(*pods, allocatable={"pods": "3", "example.com/gpu": "1"})
+    expected = (reason, f"Node didn't have enough resource: {message}")
+    assert rejection(make_pod(requests=asked), node) == expected
 
 
 def test_who_asks_for_nothing_is_not_checked_for_it_7_1() -> None:
-    assert shortages(pod(), [pod(cpu="9", memory="9Gi")], NODE) == []
-    assert rejection([]) is None
+    assert rejection(make_pod(), make_node(make_pod("p", requests={"cpu": "9", "memory": "9Gi"}))) is None
 
 
-def test_the_scheduler_names_everything_that_lacks() -> None:
-    lacking = shortages(pod(cpu="5", memory="2Gi"), [pod(), pod(), pod()], NODE)
-    assert unschedulable(lacking) == (
-        "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 Too many pods. "
-        "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
-    )
+def test_an_extended_resource_nobody_ever_heard_of_is_not_the_kubelets_business_7_1() -> None:
+    assert rejection(make_pod(requests={"example.com/fpga": "1"}), make_node()) is None
 
 
-def test_waiting_is_said_once_and_binding_takes_it_back() -> None:
-    new: dict[str, Any] = {"metadata": {"generation": 1}, "spec": {}, "status": {"phase": "Pending"}}
-    told = waiting(new, "no room", NOW)
-    (condition,) = told["status"]["conditions"]
-    assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
-    assert waiting(told, "no room", NOW) is told
-    assert waiting(told, "less room", NOW) is not told
-    assert wants_binding(told)
-    taken = bound(told, "node1", NOW)
-    assert [c["status"] for c in taken["status"]["conditions"]] == ["True"]
-    assert not wants_binding(taken)
+AFFINITY = (
+    "NodeAffinity",
+    "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+)
+TAINT = (
+    "TaintToleration",
+    "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate",
+)
+OS_LABEL = (
+    "PodOSSelectorNodeLabelDoesNotMatch",
+    "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+)
+OS_FIELD = ("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+
+
+@pytest.mark.parametrize(
+    ("pod", "taints", "expected"),
+    [
+        pytest.param({"nodeSelector": {"disk": "ssd"}}, [], None, id="7.1 node selector"),
+        pytest.param({"nodeSelector": {"disk": "hdd"}}, [], AFFINITY, id="7.1 NodeAffinity"),
+        pytest.param({}, ["NoExecute"], TAINT, id="7.3 NoExecute"),
+        pytest.param({}, ["NoSchedule", "PreferNoSchedule"], None, id="7.3 only NoExecute matters here"),
+        pytest.param(STATIC, ["NoExecute"], None, id="7.3 static pods are exempt"),
+        pytest.param(
+            {"tolerations": [{"operator": "Exists"}]}, ["NoExecute"], None, id="7.3 who tolerates it"
+        ),
+        pytest.param({"nodeSelector": {"disk": "hdd"}}, ["NoExecute"], AFFINITY, id="7.1 affinity first"),
+        pytest.param(
+            {"nodeSelector": {"kubernetes.io/os": "windows"}}, [], OS_LABEL, id="7.1 the label of the OS"
+        ),
+        pytest.param({"os": {"name": "windows"}}, [], OS_FIELD, id="7.1 the field of the OS"),
+        pytest.param({"os": {"name": "linux"}}, [], None, id="7.1 Linux"),
+    ],
+)
+def test_predicates_7_1(pod: dict[str, Any], taints: list[str], expected: tuple[str, str] | None) -> None:
+    node = make_node(taints=[{"key": "x", "effect": effect} for effect in taints])
+    assert rejection(make_pod(**pod), node) == expected
+
+
+MEMORY = ("MemoryPressure",)
+BOTH = ("MemoryPressure", "DiskPressure")
+TOLERANT = {
+    "tolerations": [
+        {"key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("pod", "pressure", "listed"),
+    [
+        pytest.param({}, MEMORY, "[MemoryPressure]", id="BestEffort under memory pressure"),
+        pytest.param({"requests": {"memory": "1Mi"}}, MEMORY, "", id="Burstable under memory pressure"),
+        pytest.param(TOLERANT, MEMORY, "", id="BestEffort that tolerates it"),
+        pytest.param(TOLERANT, BOTH, "[MemoryPressure DiskPressure]", id="any other pressure keeps all out"),
+        pytest.param({"priority": 2_000_000_000}, BOTH, "", id="but critical pods"),
+        pytest.param(STATIC, BOTH, "", id="and static ones"),
+    ],
+)
+def test_pressure_7_1(pod: dict[str, Any], pressure: tuple[str, ...], listed: str) -> None:
+    expected = ("Evicted", f"The node had condition: {listed}. ") if listed else None
+    assert rejection(make_pod(**pod), make_node(), *pressure) == expected

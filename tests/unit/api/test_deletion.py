@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from minikubelet.api.deletion import begin, pod_grace
+from minikubelet.v1.graceful_deletion import begin, pod_grace
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -58,6 +58,8 @@ def test_a_plain_pod_has_nothing_to_say() -> None:
 
 
 IMPLEMENTED_TODAY: list[dict[str, Any]] = [
+    {"nodeSelector": {"a": "b"}},
+    {"tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]},
     {"hostNetwork": True, "container": {"ports": [{"containerPort": 80}]}},
     {"init": {"restartPolicy": "Always"}},
     {"init": {"restartPolicy": "OnFailure"}},
@@ -91,10 +93,6 @@ def test_these_are_accepted_without_a_word(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "warning"),
     [
-        (
-            {"nodeSelector": {"a": "b"}},
-            "spec.nodeSelector: ignored: there is one node here, and every pod runs on it",
-        ),
         ({"schedulerName": "mine"}, "spec.schedulerName: ignored: the node binds its pods itself"),
         ({"serviceAccountName": "x"}, "spec.serviceAccountName: ignored: pods get no token"),
         (
