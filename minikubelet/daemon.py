@@ -17,20 +17,21 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
+from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.agent.eviction.thresholds import eviction_settings
 from minikubelet.agent.node import Node
 from minikubelet.agent.node_status import allocatable, boot_id, default_node_name, read_facts
 from minikubelet.config import AgentOptions, Paths
-from minikubelet.errors import NodeNotFit, NotFound
+from minikubelet.errors import NodeNotFit
 from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
 from minikubelet.linux import cgroup
 from minikubelet.runtime import doctor
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.network import Network
-from minikubelet.runtime.preparation import Lookup, NodeView, Preparation
+from minikubelet.runtime.preparation import NodeView, Preparation
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
@@ -93,13 +94,23 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
 
         # 4. Who works: the runtime, the node, the API.
         view = NodeView(facts.name, facts.address, facts.memory, allocatable(facts))
-        preparation = Preparation(paths, images, network, finder(store), configuration, cgroups, view)
+        objects = ConfigObjects(store)
+        preparation = Preparation(paths, images, network, objects.find, configuration, cgroups, view)
         service = Service(paths, cgroups, zygote, preparation)
         stack.push_async_callback(service.close)
         if options.remove_on_exit:
             stack.push_async_callback(service.remove_all)
         node = Node(
-            paths, facts, options.pod_cidr, store, service, cgroups, images, configuration, options.manifests
+            paths,
+            facts,
+            options.pod_cidr,
+            store,
+            service,
+            cgroups,
+            images,
+            configuration,
+            objects,
+            options.manifests,
         )
         preparation.warn = node.warn
         if not configuration.cluster_dns:
@@ -119,18 +130,6 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
         await stop.wait()
         notify("STOPPING=1")
     return 0
-
-
-def finder(store: Store) -> Lookup:
-    """How the runtime looks up ConfigMaps and Secrets without knowing the store."""
-
-    def find(resource: str, namespace: str, name: str) -> dict[str, Any] | None:
-        try:
-            return store.get(resource, namespace, name)
-        except NotFound:
-            return None
-
-    return find
 
 
 def ready_line(paths: Paths, https: str) -> str:

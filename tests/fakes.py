@@ -25,6 +25,7 @@ from minikubelet.errors import (
     CreateContainerConfigError,
     CreateContainerError,
     CreatePodSandboxError,
+    FailedMount,
     ImageError,
     KillContainerError,
     RunContainerError,
@@ -113,6 +114,7 @@ class FakeRuntimeService:
         self.stop_errors: list[str] = []  # each fails one stop_container
         self.usages: dict[str, PodUsage] = {}  # pod uid → what its cgroup says
         self.disk_usages: dict[str, PodDiskUsage] = {}
+        self.refresh_errors: list[FailedMount] = []  # of every refresh_volumes
         self._scripts: dict[str, list[Script]] = {}
         self._sandboxes: dict[str, list[SandboxStatus]] = defaultdict(list)  # uid → oldest first
         self._instances: dict[str, list[_Instance]] = defaultdict(list)  # uid → oldest first
@@ -176,6 +178,9 @@ class FakeRuntimeService:
         self._sandboxes[uid].append(sandbox)
         self._note(f"sandbox #{attempt}")
         return sandbox
+
+    async def refresh_volumes(self, pod: Pod) -> list[FailedMount]:
+        return self.refresh_errors
 
     async def stop_pod_sandbox(self, uid: str) -> None:
         for one in self._instances[uid]:

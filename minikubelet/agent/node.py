@@ -22,10 +22,12 @@ from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
+from minikubelet.agent import config_objects
 from minikubelet.agent.admission import Surroundings, admit
 from minikubelet.agent.binder import Binder
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.conditions import OWNED
+from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.mirror_pods import is_mirror, runtime_uid
 from minikubelet.agent.names import uid_of
@@ -74,6 +76,7 @@ class Node(NodeAccess):
         cgroups: Cgroups,
         images: ImageStore,
         configuration: KubeletConfiguration,
+        objects: ConfigObjects,
         manifests: Path | None = None,
     ) -> None:
         super().__init__(store, service, cgroups, images)
@@ -84,6 +87,7 @@ class Node(NodeAccess):
         self._cache = SchedulerCache(facts.name)
         self._tasks: list[asyncio.Task[None]] = []
         self._random = random.Random()
+        self._config = objects
         self._objects = NodeObjects(store, facts, pod_cidr, self._clock)
         self._recorder = self._objects.recorder
         self._binder = Binder(store, self._recorder, self._clock, facts.name, self._cache)
@@ -135,6 +139,8 @@ class Node(NodeAccess):
         running = set(await self._service.list_pods())
         wanted = await self._static.first_look() | {uid_of(pod) for pod in self._api_pods()}
         self._static.begin(running)
+        for resource in config_objects.RESOURCES:
+            self._spawn(self._config.follow(resource, self._config_changed), f"follow_{resource}")
         self._spawn(self._end_orphans(running - wanted), "end_orphans")
         self._spawn(self._static.follow(), "follow_manifests")
         for story in (
@@ -224,6 +230,7 @@ class Node(NodeAccess):
         self._recorder.event(pod, "Warning", rejected.reason, rejected.message)
 
     def _update_worker(self, uid: str, pod: Pod) -> None:
+        self._config.pod_changed(pod)
         worker = self._workers.get(uid)
         if worker is not None:
             worker.update(pod)
@@ -257,6 +264,10 @@ class Node(NodeAccess):
     def status_of(self, uid: str) -> PodStatus | None:
         return self._workers[uid].status if uid in self._workers else None
 
+    def _config_changed(self, uid: str) -> None:
+        if uid in self._workers:
+            self._workers[uid].wake()
+
     def _probe_changed(self, uid: str) -> None:
         if uid in self._workers:
             self._workers[uid].probe_changed()
@@ -286,6 +297,7 @@ class Node(NodeAccess):
         uid = metadata.uid or ""
         self._workers.pop(uid, None)
         self._left(uid)
+        self._config.pod_gone(uid)
         if is_static(pod):
             self._static.finished(pod)
         if metadata.deletion_timestamp is None:

@@ -72,6 +72,8 @@ class PodSync:
         sandbox = observed
         if actions.create_sandbox:
             sandbox = await self._create_sandbox(pod, observed, actions)
+        elif not actions.kill_pod:
+            await self._refresh_volumes(pod)
         failures = []
         for debugger in actions.ephemeral_to_start:
             failure = await self._start(pod, debugger, observed, sandbox)
@@ -135,6 +137,11 @@ class PodSync:
         """2.4: of each one only its newest dead instance is kept, so one that is done has no lastState."""
         for container in init_containers(pod):
             await self._remove(_dead(observed.instances(container.name or ""))[1:])
+
+    async def _refresh_volumes(self, pod: Pod) -> None:
+        """A volume that cannot follow its object any more is told of and holds up nothing (10.5)."""
+        for failure in await self._use.runtime.refresh_volumes(pod):
+            self._use.recorder.event(pod, "Warning", failure.reason, str(failure))
 
     async def _create_sandbox(
         self, pod: Pod, observed: PodRuntimeStatus, actions: PodActions

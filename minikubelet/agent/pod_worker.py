@@ -346,8 +346,8 @@ _VERBS = {Phase.SYNCING: "sync", Phase.TERMINATING: "terminate", Phase.TERMINATE
 
 
 def _wanted(pod: Pod) -> tuple[object, ...]:
-    """What, when it changes, makes a difference to the worker: spec, deletion, and other people's conditions
-    (readiness gates).
+    """What, when it changes, makes a difference to the worker: spec, deletion, other people's conditions
+    (readiness gates), and the labels and annotations that a downwardAPI volume shows.
     """
     metadata = pod.metadata
     assert metadata is not None
@@ -357,7 +357,8 @@ def _wanted(pod: Pod) -> tuple[object, ...]:
         for condition in (pod.status and pod.status.conditions) or ()
         if condition.type in gates
     ]
-    return pod.spec, metadata.deletion_timestamp, metadata.deletion_grace_period_seconds, conditions
+    deletion = (metadata.deletion_timestamp, metadata.deletion_grace_period_seconds)
+    return pod.spec, deletion, conditions, metadata.labels, metadata.annotations
 
 
 def _is_alive(observed: PodRuntimeStatus) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
+from minikubelet.errors import FailedMount
 from minikubelet.v1 import Container, Pod
 
 RUNTIME_NAME = "minikubelet"
@@ -165,6 +166,11 @@ class RuntimeService(Protocol):
 
     async def run_pod_sandbox(self, pod: Pod, attempt: int) -> SandboxStatus:
         """Pod cgroup, shim, namespaces, address. Raises CreatePodSandboxError, leaving nothing behind."""
+
+    async def refresh_volumes(self, pod: Pod) -> list[FailedMount]:
+        """Bring the volumes that show API objects up to date, while the pod runs (10.5). What could not be,
+        and why: those volumes keep the content they have.
+        """
 
     async def stop_pod_sandbox(self, uid: str) -> None:
         """End every process of the pod, detach its network; records stay."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from minikubelet.config import Paths
-from minikubelet.errors import CreatePodCgroupError
+from minikubelet.errors import CreatePodCgroupError, FailedMount
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime import env_file, hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
@@ -145,6 +145,12 @@ class Preparation:
         if pod.spec and pod.spec.volumes:
             await asyncio.to_thread(volumes.set_up, self._volumes(pod))
 
+    async def refresh_volumes(self, pod: Pod) -> list[FailedMount]:
+        """What could not be brought up to date, and why."""
+        if not volumes.refreshes(pod):
+            return []
+        return await asyncio.to_thread(volumes.refresh, self._volumes(pod))
+
     async def remove_pod(self, uid: str) -> None:
         """Volumes and the pod directory."""
         directory = self._paths.pod(uid)
@@ -267,11 +273,14 @@ class Preparation:
 
     def _volumes(self, pod: Pod) -> volumes.Context:
         assert pod.metadata is not None
+        find = self._find(pod)
+        # Looked up here, in the event loop: the plugins work in a thread, where the store must not be used.
+        objects = {reference: find(*reference) for reference in volumes.objects_of(pod.spec)}
         return volumes.Context(
             pod=pod,
             directory=self._paths.pod(pod.metadata.uid or ""),
             memory=self._node.memory,
-            find=self._find(pod),
+            find=lambda resource, name: objects.get((resource, name)),
             facts=Facts(hostname="", node_name=self._node.name, allocatable=self._node.allocatable),
         )
 

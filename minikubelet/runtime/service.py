@@ -29,6 +29,7 @@ from minikubelet.errors import (
     CreateContainerError,
     CreatePodCgroupError,
     CreatePodSandboxError,
+    FailedMount,
     ImageError,
     RunContainerError,
     RuntimeServiceError,
@@ -128,6 +129,9 @@ class Service:
             undo.pop_all()
         self._sandboxes.setdefault(spec.uid, []).insert(0, sandbox)
         return sandbox.status()
+
+    async def refresh_volumes(self, pod: Pod) -> list[FailedMount]:
+        return await self._prepare.refresh_volumes(pod)
 
     async def stop_pod_sandbox(self, uid: str) -> None:
         for sandbox in self._sandboxes.get(uid, ()):

@@ -38,6 +38,14 @@ spec.securityContext.supplementalGroups
 spec.ephemeralContainers[*].targetContainerName
 spec.volumes[*].name spec.volumes[*].hostPath.path spec.volumes[*].hostPath.type
 
+spec.volumes[*].configMap.name spec.volumes[*].configMap.optional spec.volumes[*].configMap.defaultMode
+spec.volumes[*].configMap.items[*].key spec.volumes[*].configMap.items[*].path
+spec.volumes[*].configMap.items[*].mode
+spec.volumes[*].secret.secretName spec.volumes[*].secret.optional spec.volumes[*].secret.defaultMode
+spec.volumes[*].secret.items[*].key spec.volumes[*].secret.items[*].path spec.volumes[*].secret.items[*].mode
+spec.volumes[*].downwardAPI.defaultMode
+spec.volumes[*].projected.defaultMode
+
 C.name C.image C.command C.args C.workingDir C.imagePullPolicy
 C.ports[*].name C.ports[*].containerPort C.ports[*].protocol
 C.env[*].name C.env[*].value
@@ -108,6 +116,13 @@ WORKING_LISTS = (
     (f"{NODE_AFFINITY}.preferredDuringSchedulingIgnoredDuringExecution[*].preference", WORKING_NODE_TERM),
     (f"{NODE_AFFINITY}.preferredDuringSchedulingIgnoredDuringExecution[*]", "weight"),
 )
+# Of a downwardAPI volume, and of a projected volume's parts.
+WORKING_DOWNWARD = """
+items[*].path items[*].mode items[*].fieldRef.apiVersion items[*].fieldRef.fieldPath
+items[*].resourceFieldRef.containerName items[*].resourceFieldRef.resource items[*].resourceFieldRef.divisor
+"""
+WORKING_PART = "name optional items[*].key items[*].path items[*].mode"
+PARTS = "spec.volumes[*].projected.sources[*]"
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 HOOKS = ("postStart", "preStop")
 
@@ -115,6 +130,9 @@ IMPLEMENTED: tuple[str, ...] = (
     *WORKING.split(),
     *(f"C.{probe}.{field}" for probe in PROBES for field in WORKING_PROBE.split()),
     *(f"{path}.{field}" for path, fields in WORKING_LISTS for field in fields.split()),
+    *(f"spec.volumes[*].downwardAPI.{field}" for field in WORKING_DOWNWARD.split()),
+    *(f"{PARTS}.downwardAPI.{field}" for field in WORKING_DOWNWARD.split()),
+    *(f"{PARTS}.{part}.{field}" for part in ("configMap", "secret") for field in WORKING_PART.split()),
     *(f"C.lifecycle.{hook}.{field}" for hook in HOOKS for field in WORKING_HOOK.split()),
 )
 
@@ -282,8 +300,11 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.volumes[*].emptyDir.sizeLimit", WARNING, "the size is not enforced", EVERYTHING),
     *(
         Rule(f"spec.volumes[*].{source}", REFUSED, "this volume cannot be mounted", EVERYTHING, IF_PRESENT)
-        for source in ("configMap", "secret", "downwardAPI", "projected", "image", "persistentVolumeClaim")
+        for source in ("image", "persistentVolumeClaim")
     ),
+    Rule(f"{PARTS}.serviceAccountToken", REFUSED, "pods get no token", CLIENTS, IF_PRESENT),
+    Rule(f"{PARTS}.clusterTrustBundle", REFUSED, "there are no trust bundles", NEVER, IF_PRESENT),
+    Rule(f"{PARTS}.podCertificate", REFUSED, "no certificates are signed", NEVER, IF_PRESENT),
     *(
         Rule(f"spec.volumes[*].{source}", REFUSED, "this storage is not connected", NEVER, IF_PRESENT)
         for source in STORAGE.split()

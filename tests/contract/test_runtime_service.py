@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.config import Paths
-from minikubelet.daemon import finder, make_directories
+from minikubelet.daemon import make_directories
 from minikubelet.errors import ImageError, RunContainerError
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.linux import cgroup
@@ -157,7 +158,9 @@ async def real_stage(tmp_path: Path) -> AsyncIterator[Stage]:
     images = ImageStore(paths)
     await images.start()
     node = NodeView("node", "192.0.2.1", 1 << 30, {})
-    preparation = Preparation(paths, images, network, finder(store), KubeletConfiguration(), cgroups, node)
+    preparation = Preparation(
+        paths, images, network, ConfigObjects(store).find, KubeletConfiguration(), cgroups, node
+    )
     service = Service(paths, cgroups, zygote, preparation)
     await service.start()
     stage = Stage(service)

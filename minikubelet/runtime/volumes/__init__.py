@@ -19,19 +19,34 @@ from pathlib import Path
 from minikubelet.errors import FailedMount
 from minikubelet.linux import syscalls
 from minikubelet.runtime.removal import remove_tree
+from minikubelet.runtime.volumes.api_data import ApiData, objects_of
 from minikubelet.runtime.volumes.empty_dir import EmptyDir
 from minikubelet.runtime.volumes.host_path import HostPath
 from minikubelet.runtime.volumes.mountinfo import mount_points_below
 from minikubelet.runtime.volumes.plugin import Context, Plugin
 from minikubelet.shim.protocol import MountSpec
-from minikubelet.v1 import Container, PodSpec, Volume
+from minikubelet.v1 import Container, Pod, PodSpec, Volume
 
-__all__ = ["PLUGINS", "Context", "Plugin", "mounts", "refresh", "set_up", "tear_down"]
+__all__ = [
+    "PLUGINS",
+    "Context",
+    "Plugin",
+    "mounts",
+    "objects_of",
+    "refresh",
+    "refreshes",
+    "set_up",
+    "tear_down",
+]
 
 # By the field of `v1.Volume` that is set.
 PLUGINS: dict[str, Plugin] = {
     "empty_dir": EmptyDir(),
     "host_path": HostPath(),
+    "config_map": ApiData("configmap", in_memory=False),
+    "secret": ApiData("secret", in_memory=True),
+    "downward_api": ApiData("downward-api", in_memory=True),
+    "projected": ApiData("projected", in_memory=True),
 }
 
 
@@ -41,12 +56,24 @@ def set_up(context: Context) -> None:
         _set_up(context, volume, _plugin(volume))
 
 
-def refresh(context: Context) -> None:
-    """Bring those volumes up to date that show objects which may have changed. Raises FailedMount."""
+def refreshes(pod: Pod) -> bool:
+    """Has the pod volumes that `refresh` would look at?"""
+    return any(_plugin(volume).refreshes for volume in (pod.spec or PodSpec()).volumes or ())
+
+
+def refresh(context: Context) -> list[FailedMount]:
+    """Bring those volumes up to date that show objects which may have changed; why some could not be. Those
+    keep what they have.
+    """
+    failures = []
     for volume in _volumes(context):
         plugin = _plugin(volume)
         if plugin.refreshes:
-            _set_up(context, volume, plugin)
+            try:
+                _set_up(context, volume, plugin)
+            except FailedMount as failure:
+                failures.append(failure)
+    return failures
 
 
 def mounts(context: Context, container: Container) -> list[MountSpec]:

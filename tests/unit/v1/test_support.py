@@ -140,7 +140,10 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             {"container": {"resources": {"claims": [{"name": "gpu"}]}}},
             "spec.containers[0].resources.claims",
         ),
-        ({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}, "spec.volumes[0].configMap"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+            "spec.volumes[0].projected.sources[0].serviceAccountToken",
+        ),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
         (
             {"volumes": [{"name": "v", "emptyDir": {"medium": "HugePages"}}]},
