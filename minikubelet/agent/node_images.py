@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 from minikubelet.errors import BadRequest, Conflict, ImageError, NotFound
 from minikubelet.runtime.images import Image, ImageStore
+from minikubelet.runtime.images.reference import Reference
 from minikubelet.runtime.service import Service
 
 
@@ -28,8 +30,23 @@ class NodeImages:
         yield {"loaded": [image.name for image in loaded]}
 
     async def pull_image(self, name: str) -> AsyncIterator[dict[str, Any]]:
+        """Step by step, with the node's own credentials; whoever stops listening stops the pull."""
+        steps: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         try:
-            image = await self._images.ensure(name, "IfNotPresent")
+            known = self._images.node_credentials(Reference.parse(name))
+            pull = asyncio.create_task(
+                self._images.ensure(name, "Always", lambda: known, told=steps.put_nowait), name=f"pull {name}"
+            )
+            try:
+                while not pull.done():
+                    step = asyncio.create_task(steps.get())
+                    await asyncio.wait((pull, step), return_when=asyncio.FIRST_COMPLETED)
+                    if step.done():
+                        yield step.result()
+                    step.cancel()
+                image = pull.result()
+            finally:
+                pull.cancel()
         except ImageError as error:
             raise NotFound(str(error), name=name, kind="images") from error
         yield {"pulled": image.image, "id": image.image_id}

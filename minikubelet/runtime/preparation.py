@@ -26,6 +26,7 @@ from minikubelet.runtime.container_spec import container_spec, pid_target, proce
 from minikubelet.runtime.cri import ImageRef, container_hash
 from minikubelet.runtime.enforcement import enforcement
 from minikubelet.runtime.environment import (
+    SECRETS,
     Facts,
     Find,
     ReadFile,
@@ -34,6 +35,8 @@ from minikubelet.runtime.environment import (
     process_environment,
     working_directory,
 )
+from minikubelet.runtime.images.credentials import Credentials, Entry, entries_of_secret, matching
+from minikubelet.runtime.images.reference import Reference
 from minikubelet.runtime.images.store import Image, ImageStore
 from minikubelet.runtime.network import Network
 from minikubelet.runtime.removal import remove_tree
@@ -159,8 +162,32 @@ class Preparation:
 
     # Containers
 
-    async def ensure_image(self, container: Container) -> ImageRef:
-        return await self._images.ensure(container.image or "", container.image_pull_policy or "IfNotPresent")
+    async def ensure_image(
+        self, pod: Pod, container: Container, about_to_pull: Callable[[], None] | None
+    ) -> ImageRef:
+        """With the pod's imagePullSecrets, then with the node's own credentials, if a registry is asked."""
+        name, policy = container.image or "", container.image_pull_policy or "IfNotPresent"
+        return await self._images.ensure(
+            name, policy, lambda: self._credentials(pod, Reference.parse(name)), about_to_pull
+        )
+
+    def _credentials(self, pod: Pod, image: Reference) -> list[Credentials]:
+        find, missing = self._find(pod), []
+        known: list[Entry] = []
+        for secret in (pod.spec or PodSpec()).image_pull_secrets or ():
+            found = find(SECRETS, secret.name or "")
+            if found is None:
+                missing.append(secret.name or "")
+            else:
+                known += entries_of_secret(found)
+        if missing:
+            self.warn(
+                pod,
+                "FailedToRetrieveImagePullSecret",
+                f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                "attempting to pull the image may not succeed.",
+            )
+        return [*matching(image, known), *self._images.node_credentials(image)]
 
     def container_cgroup(
         self, pod: Pod, container: Container, container_id: str, parent: str
@@ -206,7 +233,7 @@ class Preparation:
             process=program,
             mounts=[
                 *self._host_files(pod, container, sandbox),
-                *volumes.mounts(self._volumes(pod), container, environment),
+                *volumes.mounts(self._volumes(pod), container),
                 MountSpec("bind", container.termination_message_path or TERMINATION_LOG, str(termination)),
             ],
             masked=image.masked,

@@ -30,7 +30,6 @@ from minikubelet.errors import (
     CreatePodCgroupError,
     CreatePodSandboxError,
     FailedMount,
-    ImageError,
     RunContainerError,
     RuntimeServiceError,
     ShimError,
@@ -169,13 +168,7 @@ class Service:
     async def ensure_image(
         self, pod: Pod, container: Container, about_to_pull: Callable[[], None] | None = None
     ) -> ImageRef:
-        try:
-            return await self._prepare.ensure_image(container)
-        except ImageError as error:
-            # No registry is asked yet, so the pull is over as soon as it begins; but it did begin.
-            if error.reason == "ErrImagePull" and about_to_pull is not None:
-                about_to_pull()
-            raise
+        return await self._prepare.ensure_image(pod, container, about_to_pull)
 
     async def create_container(self, pod: Pod, container: Container, attempt: int, image: ImageRef) -> str:
         sandbox = self._ready_sandbox(_uid(pod))

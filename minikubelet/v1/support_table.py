@@ -36,6 +36,7 @@ spec.overhead spec.priority spec.preemptionPolicy spec.resources.limits spec.res
 spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityContext.runAsNonRoot
 spec.securityContext.supplementalGroups
 spec.ephemeralContainers[*].targetContainerName
+spec.imagePullSecrets[*].name
 spec.volumes[*].name spec.volumes[*].hostPath.path spec.volumes[*].hostPath.type
 
 spec.volumes[*].configMap.name spec.volumes[*].configMap.optional spec.volumes[*].configMap.defaultMode
@@ -62,8 +63,6 @@ C.envFrom[*].prefix C.envFrom[*].configMapRef.name C.envFrom[*].configMapRef.opt
 C.envFrom[*].secretRef.name C.envFrom[*].secretRef.optional
 C.volumeMounts[*].name C.volumeMounts[*].mountPath C.volumeMounts[*].readOnly
 C.resources.limits C.resources.requests
-C.volumeMounts[*].recursiveReadOnly C.volumeMounts[*].mountPropagation
-C.volumeMounts[*].subPath C.volumeMounts[*].subPathExpr
 C.restartPolicy C.restartPolicyRules[*].action
 C.restartPolicyRules[*].exitCodes.operator C.restartPolicyRules[*].exitCodes.values
 C.terminationMessagePath C.terminationMessagePolicy C.stdin C.stdinOnce C.tty
@@ -214,7 +213,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.serviceAccountName", WARNING, "pods get no token", CLIENTS, unless("default")),
     Rule("spec.serviceAccount", WARNING, "pods get no token", CLIENTS, ALWAYS_FINE),
     Rule("spec.automountServiceAccountToken", WARNING, "pods get no token", CLIENTS),
-    Rule("spec.imagePullSecrets", WARNING, "images are not pulled with credentials", REGISTRIES),
     Rule("spec.enableServiceLinks", WARNING, "there are no services to link", NEVER, ALWAYS_FINE),
     Rule("spec.setHostnameAsFQDN", REFUSED, "the pod would have the short host name", EVERYTHING),
     Rule("spec.hostnameOverride", REFUSED, "the pod would have another host name", EVERYTHING, IF_PRESENT),
@@ -248,6 +246,23 @@ RULES: tuple[Rule, ...] = (
         EVERYTHING,
         unless("NotRequired"),
     ),
+    Rule(
+        "C.volumeMounts[*].recursiveReadOnly",
+        REFUSED,
+        "mounts below stay writable",
+        EVERYTHING,
+        only("Enabled"),
+    ),
+    Rule(
+        "C.volumeMounts[*].recursiveReadOnly",
+        WARNING,
+        "mounts below stay writable",
+        EVERYTHING,
+        only("IfPossible"),
+    ),
+    Rule("C.volumeMounts[*].subPath", REFUSED, "volumes are mounted whole", EVERYTHING),
+    Rule("C.volumeMounts[*].subPathExpr", REFUSED, "volumes are mounted whole", EVERYTHING),
+    Rule("C.volumeMounts[*].mountPropagation", REFUSED, "mounts are private", EVERYTHING, unless("None")),
     Rule("C.volumeDevices", REFUSED, "block devices are not handed in", NEVER),
     *(
         Rule(f"C.lifecycle.{hook}.tcpSocket", WARNING, "the hook fails, as everywhere", NEVER, IF_PRESENT)

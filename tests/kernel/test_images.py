@@ -563,18 +563,18 @@ def test_an_unpacked_directory_is_an_image_where_it_lies(paths: Paths, tmp_path:
     ("image", "policy", "reason", "message"),
     [
         (
-            "nginx",
+            "localhost/nginx",
             "Never",
             "ErrImageNeverPull",
-            'Container image "nginx" is not present with pull policy of Never',
+            'Container image "localhost/nginx" is not present with pull policy of Never',
         ),
         (
-            "nginx",
+            "localhost/nginx",
             "IfNotPresent",
             "ErrImagePull",
-            'failed to pull and unpack image "docker.io/library/nginx:latest"',
+            'failed to pull and unpack image "localhost/nginx:latest"',
         ),
-        ("nginx", "Always", "ErrImagePull", "minikubelet image load FILE"),
+        ("localhost/nginx", "Always", "ErrImagePull", "minikubelet image load FILE"),
         ("UP", "Always", "InvalidImageName", "must be lowercase"),
     ],
 )

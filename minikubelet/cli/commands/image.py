@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from minikubelet.cli import ages, printers
-from minikubelet.cli.base import Session, command, complain, output_option, say
+from minikubelet.cli.base import Session, command, output_option, say
 from minikubelet.cli.client import Response
 from minikubelet.cli.errors import CliError, StatusError
 from minikubelet.cli.tables import layout
@@ -163,7 +163,13 @@ def _show(response: Response) -> None:
             elif "pulled" in step:
                 say(f'image "{step["pulled"]}" pulled')
             elif sys.stderr.isatty():
-                complain(", ".join(f"{key} {value}" for key, value in step.items()))
+                _show_progress(step)
+
+
+def _show_progress(step: dict[str, Any]) -> None:
+    """One line of the terminal, written over again and again; gone before anything else is said."""
+    text = step.get("resolved") or f"{size_text(step.get('bytes', 0))} of {size_text(step.get('of', 0))}"
+    click.echo(f"\r\033[K{text}\r", err=True, nl=False)
 
 
 def _rows(item: dict[str, Any]) -> list[list[str]]:

@@ -19,6 +19,7 @@ import os
 import platform
 import posixpath
 import tarfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
@@ -142,7 +143,7 @@ def _indexed_images(source: Source, document: object, names: list[str], depth: i
     found: list[ArchivedImage] = []
     for entry in _list(_object(document, INDEX).get("manifests"), "manifests"):
         descriptor = _object(entry, "manifests")
-        if not _for_this_machine(descriptor):
+        if not for_this_machine(descriptor):
             continue
         content = _json(_blob(source, descriptor), "manifest")
         ours = names or _annotated_names(descriptor)
@@ -151,7 +152,7 @@ def _indexed_images(source: Source, document: object, names: list[str], depth: i
         else:
             found.append(_manifest_image(source, _object(content, "manifest"), descriptor, ours))
     if depth == 0 and not found:
-        raise _bad(f"no image in it is for linux/{_architecture()}")
+        raise _bad(f"no image in it is for linux/{architecture()}")
     return found
 
 
@@ -163,7 +164,7 @@ def _manifest_image(
     digest = _digest(descriptor)
     return ArchivedImage(
         config,
-        [(_blob_path(_digest(layer)), _digest(layer)) for layer in layers],
+        [(blob_path(_digest(layer)), _digest(layer)) for layer in layers],
         [_tag(name) for name in names],
         [f"{Reference.parse(name).name}@{digest}" for name in names],
     )
@@ -181,21 +182,22 @@ def _annotated_names(descriptor: dict[str, Any]) -> list[str]:
     return []
 
 
-def _for_this_machine(descriptor: dict[str, Any]) -> bool:
+def for_this_machine(descriptor: Mapping[str, Any]) -> bool:
+    """Of an entry of an index; one without a platform is for everybody."""
     wanted = descriptor.get("platform")
     if not isinstance(wanted, dict):
         return True
-    return wanted.get("os", "linux") == "linux" and wanted.get("architecture") == _architecture()
+    return wanted.get("os", "linux") == "linux" and wanted.get("architecture") == architecture()
 
 
-def _architecture() -> str:
+def architecture() -> str:
     machine = platform.machine()
     return ARCHITECTURES.get(machine, machine)
 
 
 def _blob(source: Source, descriptor: dict[str, Any]) -> bytes:
     digest = _digest(descriptor)
-    data = _read(source, _blob_path(digest))
+    data = _read(source, blob_path(digest))
     if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
         raise _bad(f"the content of blob {digest} has another digest")
     return data
@@ -208,7 +210,7 @@ def _digest(descriptor: dict[str, Any]) -> str:
     return digest
 
 
-def _blob_path(digest: str) -> str:
+def blob_path(digest: str) -> str:
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 

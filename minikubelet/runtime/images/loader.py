@@ -70,35 +70,43 @@ def main() -> int:
 
 def load(store: Path, path: str) -> list[ImageRecord]:
     """The images of the archive, complete and recorded in the store. Raises ImageError, OSError."""
-    records = Records(store)
     with _exclusive(store), _aside(store) as aside, _opened(path, aside) as source:
-        found = archive.images_of(source)
-        made = [_unpack_image(store, aside, source, image) for image in found]
-        os.sync()  # content before names: a power cut must not leave a layer that only looks complete
-        for entry in sorted((aside / "layers").iterdir()):
-            os.rename(entry, records.layer(f"sha256:{entry.name}"))
-        return [records.add(record) for record in made]
+        return _place(store, aside, source, archive.images_of(source))
+
+
+def place(store: Path, source: archive.Source, images: list[archive.ArchivedImage]) -> list[ImageRecord]:
+    """Unpack these images of `source` and record them, all or none. Raises ImageError, OSError."""
+    with _exclusive(store), _aside(store) as aside:
+        return _place(store, aside, source, images)
+
+
+def _place(
+    store: Path, aside: Path, source: archive.Source, images: list[archive.ArchivedImage]
+) -> list[ImageRecord]:
+    records = Records(store)
+    made = [_unpack_image(store, aside, source, image) for image in images]
+    os.sync()  # content before names: a power cut must not leave a layer that only looks complete
+    for entry in sorted((aside / "layers").iterdir()):
+        os.rename(entry, records.layer(f"sha256:{entry.name}"))
+    return [records.add(record) for record in made]
 
 
 def _unpack_image(
     store: Path, aside: Path, source: archive.Source, image: archive.ArchivedImage
 ) -> ImageRecord:
     config = _configuration(image.config)
-    rootfs = config.get("rootfs")
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    if not isinstance(diff_ids, list) or not all(isinstance(d, str) and is_digest(d) for d in diff_ids):
-        raise _bad("the configuration names no layers")
-    if len(diff_ids) != len(image.layers) or len(diff_ids) > archive.MAX_LAYERS:
-        raise _bad(f"{len(image.layers)} layers where the configuration has {len(diff_ids)}")
+    contents = diff_ids(image.config)
+    if len(contents) != len(image.layers) or len(contents) > archive.MAX_LAYERS:
+        raise _bad(f"{len(image.layers)} layers where the configuration has {len(contents)}")
     records, size = Records(store), 0
-    for diff_id, (path, digest) in zip(diff_ids, image.layers, strict=True):
+    for diff_id, (path, digest) in zip(contents, image.layers, strict=True):
         in_place, in_work = records.layer(diff_id), aside / "layers" / diff_id.removeprefix("sha256:")
         if not in_place.exists() and not in_work.exists():
             _unpack_layer(source, path, digest, diff_id, in_work)
         size += records.layer_size(in_place if in_place.exists() else in_work)
     return ImageRecord(
         id="sha256:" + hashlib.sha256(image.config).hexdigest(),
-        layers=diff_ids[::-1],
+        layers=contents[::-1],
         config=ImageConfig.read(config.get("config")),
         size=size,
         tags=image.tags,
@@ -187,6 +195,15 @@ class _Prefixed:
             size = len(self._head)
         data, self._head = self._head[:size], self._head[size:]
         return data
+
+
+def diff_ids(config: bytes) -> list[str]:
+    """The digests of the layers' contents, bottom first, as the configuration has them. Raises ImageError."""
+    rootfs = _configuration(config).get("rootfs")
+    found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(found, list) or not all(isinstance(d, str) and is_digest(d) for d in found):
+        raise _bad("the configuration names no layers")
+    return found
 
 
 def _configuration(blob: bytes) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The images on this node.
 
 `localhost/host` is always there: the node's own root file system, so that every example runs offline. All
-others were loaded (`load`: an archive, unpacked by a process of its own) or registered (`register`: a
-directory that holds a root file system already). Looking up is a dictionary; everything that touches the
-disk runs in a worker thread.
+others are pulled (`ensure`: from their registry, by a process of its own), loaded (`load`: an archive, the
+same way) or registered (`register`: a directory that holds a root file system already). Looking up is a
+dictionary; everything that touches the disk runs in a worker thread.
 
-Pulling from a registry is not here yet: `ensure` is the place where it will be asked for.
+Names below `localhost/` (without a port) are the node's own: no registry is asked for them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from minikubelet.config import Paths
 from minikubelet.errors import ImageError
 from minikubelet.runtime.cri import ImageRef
 from minikubelet.runtime.images.config import ImageConfig
+from minikubelet.runtime.images.credentials import Credentials, entries, matching
+from minikubelet.runtime.images.pulls import Pulls, Told
 from minikubelet.runtime.images.records import ImageRecord, Records
 from minikubelet.runtime.images.reference import Reference, is_digest
 
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 HOST_IMAGE = "localhost/host:latest"
 HOST_ID = "sha256:" + hashlib.sha256(HOST_IMAGE.encode()).hexdigest()
+NODE_DOMAIN = "localhost"
 LOAD_HINT = "load it with: minikubelet image load FILE (a file made by docker save or podman save)"
 SHORTEST_ID = 4  # digits of an image id that people may abbreviate it to
 
@@ -60,6 +63,8 @@ class ImageStore:
 
     def __init__(self, paths: Paths) -> None:
         self._directory = paths.images
+        self._docker_configs = (paths.etc / "config.json", Path.home() / ".docker/config.json")
+        self._pulls = Pulls(paths.images, paths.etc / "certs.d")
         self._host = Image(
             HOST_ID, ("/",), ImageConfig(), tags=(HOST_IMAGE,), masked=tuple(_state_directories(paths))
         )
@@ -106,24 +111,57 @@ class ImageStore:
             "config": image.config.plain(),
         }
 
-    async def ensure(self, image: str, pull_policy: str) -> ImageRef:
+    async def ensure(
+        self,
+        image: str,
+        pull_policy: str,
+        credentials: Callable[[], Sequence[Credentials]] = tuple,
+        about_to_pull: Callable[[], None] | None = None,
+        told: Told | None = None,
+    ) -> ImageRef:
         """The image of a container, by imagePullPolicy. Raises ImageError.
 
-        An image that is here is used whatever the policy says: there is no registry to ask for a newer one.
+        Before a registry is asked `about_to_pull` is called, which may raise, then `credentials`; `told`
+        hears of the progress.
         """
         found = self.resolve(image)
-        if found is not None:
+        is_own = not is_digest(image) and Reference.parse(image).domain == NODE_DOMAIN
+        if found is not None and (pull_policy != "Always" or is_own):
             self.asked_for[found.id] = time.monotonic()
             return ImageRef(image=found.name, image_id=found.id, size=found.size)
         if pull_policy == "Never":
             raise ImageError(
                 "ErrImageNeverPull", f'Container image "{image}" is not present with pull policy of Never'
             )
+        if about_to_pull is not None:
+            about_to_pull()
         name = Reference.parse(image)
-        raise ImageError(
-            "ErrImagePull",
-            f'failed to pull and unpack image "{name}": it is not on this node; {LOAD_HINT}',
+        if is_own:
+            raise ImageError(
+                "ErrImagePull",
+                f'failed to pull and unpack image "{name}": it is not on this node; {LOAD_HINT}',
+            )
+        began = time.monotonic()
+        image_id = await self._pulls.pull(name, credentials(), told)
+        await self._refresh()
+        pulled = self._images[image_id]
+        self.asked_for[image_id] = time.monotonic()
+        took = time.monotonic() - began
+        return ImageRef(
+            image=pulled.name, image_id=image_id, size=pulled.size, pulled=True, pull_seconds=took
         )
+
+    def node_credentials(self, image: Reference) -> Sequence[Credentials]:
+        """Of the node's own docker configurations; one that cannot be read is left out, and said so."""
+        known = []
+        for file in self._docker_configs:
+            try:
+                known += entries(file.read_bytes())
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                logger.warning("cannot use the credentials of %s: %s", file, error)
+        return matching(image, known)
 
     # Changing
 

@@ -1,0 +1,423 @@
+"""Images from a real registry, and from one whose answers are spoilt on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minikubelet.config import Paths
+from minikubelet.errors import ImageError
+from minikubelet.runtime.cri import ImageRef
+from minikubelet.runtime.images import ImageStore
+from minikubelet.runtime.images.credentials import Credentials
+from tests.kernel.registries import PASSWORD, USER, Handler, RealRegistry, Stranger, free_port, image_layout
+from tests.kernel.test_images import digest, entry, files_of, folder, tar
+
+NOISE = random.Random(1).randbytes(3 << 20)  # does not shrink: a blob of a few connections
+LAYERS = [
+    tar([folder("etc"), (entry("etc/one"), b"one"), (entry("noise"), NOISE)]),
+    tar([(entry("etc/two"), b"two"), (entry(".wh.noise"), b"")]),
+]
+ANN = Credentials(USER, PASSWORD)
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    """With the image team/app:1 in it."""
+    directory = tmp_path_factory.mktemp("plain")
+    with RealRegistry(directory / "registry") as registry:
+        registry.push(image_layout(directory / "image", LAYERS), "team/app:1")
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    directory = tmp_path_factory.mktemp("secure")
+    with RealRegistry(directory / "registry", secure=True) as registry:
+        registry.push(image_layout(directory / "image", LAYERS), "private/app:1")
+        yield registry
+
+
+@pytest.fixture
+def stranger(plain: RealRegistry) -> Iterator[Stranger]:
+    made = Stranger(plain.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    made = Paths.under(tmp_path / "root")
+    for directory in (made.images, made.etc):
+        directory.mkdir(parents=True)
+    return made
+
+
+def trust(paths: Paths, domain: str, ca: Path, **keys: Any) -> None:
+    """`hosts.toml` for a registry."""
+    folder = paths.etc / "certs.d" / domain
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f'server = "https://{domain}"', f'ca = "{ca}"']
+    lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    (folder / "hosts.toml").write_text("\n".join(lines))
+
+
+def pull(paths: Paths, name: str, *known: Credentials, policy: str = "IfNotPresent") -> ImageRef:
+    async def ensure() -> ImageRef:
+        store = ImageStore(paths)
+        await store.start()
+        return await store.ensure(name, policy, lambda: known)
+
+    return asyncio.run(ensure())
+
+
+def refused(paths: Paths, name: str, *known: Credentials) -> str:
+    with pytest.raises(ImageError) as caught:
+        pull(paths, name, *known)
+    assert caught.value.reason == "ErrImagePull"
+    return str(caught.value)
+
+
+def content(paths: Paths, image: ImageRef) -> list[dict[str, bytes]]:
+    """Layer by layer, top first: the small files."""
+    store = ImageStore(paths)
+    asyncio.run(store.start())
+    found = store.find(image.image_id)
+    return [
+        {name: (Path(layer) / name).read_bytes() for name in ("etc/one", "etc/two")
+         if (Path(layer) / name).exists()}
+        for layer in found.layers
+    ]  # fmt: skip
+
+
+def test_an_image_is_pulled_unpacked_and_known_by_tag_and_digest(paths: Paths, plain: RealRegistry) -> None:
+    name = f"{plain.domain}/team/app:1"
+    image = pull(paths, name)
+    assert image.pulled
+    assert image.image == name
+    assert content(paths, image) == [{"etc/two": b"two"}, {"etc/one": b"one"}]
+    store = ImageStore(paths)
+    asyncio.run(store.start())
+    (digested,) = store.find(name).digests
+    assert pull(paths, digested).image_id == image.image_id
+    assert not pull(paths, name).pulled, "it is here"
+    assert files_of(paths.images / "partial") == [], "nothing is left aside"
+
+
+def test_always_asks_and_fetches_nothing_that_is_here(paths: Paths, stranger: Stranger) -> None:
+    name = f"{stranger.domain}/team/app:1"
+    first = pull(paths, name)
+    fetched = len(stranger.blobs_asked_for())
+    again = pull(paths, name, policy="Always")
+    assert again.image_id == first.image_id
+    assert again.pulled
+    assert len(stranger.blobs_asked_for()) == fetched
+
+
+def test_by_digest(paths: Paths, plain: RealRegistry, tmp_path: Path) -> None:
+    pushed = plain.push(image_layout(tmp_path / "image", LAYERS), "team/digested:1")
+    image = pull(paths, f"{plain.domain}/team/digested@{pushed}")
+    assert content(paths, image)[0] == {"etc/two": b"two"}
+    wrong = f"{plain.domain}/team/digested@{digest(b'other')}"
+    assert refused(paths, wrong).endswith(f'failed to resolve reference "{wrong}": {wrong}: not found')
+
+
+def test_what_is_not_there_is_not_found_in_containerds_words(paths: Paths, plain: RealRegistry) -> None:
+    name = f"{plain.domain}/team/none:1"
+    assert refused(paths, name) == (
+        f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": {name}: not found'
+    )
+
+
+def test_nobody_listens(paths: Paths) -> None:
+    assert "failed to do request: Get" in refused(paths, f"127.0.0.1:{free_port()}/a:1")
+
+
+# Passwords
+
+
+def test_a_private_image_needs_the_right_password(paths: Paths, secure: RealRegistry) -> None:
+    name = f"{secure.domain}/private/app:1"
+    assert "certificate verify failed" in refused(paths, name, ANN)
+    trust(paths, secure.domain, secure.ca)
+    assert "pull access denied" in refused(paths, name)
+    assert "pull access denied" in refused(paths, name, Credentials(USER, "wrong"))
+    assert content(paths, pull(paths, name, Credentials(USER, "wrong"), ANN))[0] == {"etc/two": b"two"}
+
+
+def test_the_nodes_own_configuration_is_used(
+    paths: Paths, secure: RealRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(paths, secure.domain, secure.ca)
+    auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (paths.etc / "config.json").write_text(json.dumps({"auths": {secure.domain: {"auth": auth}}}))
+
+    async def ensure() -> ImageRef:
+        from minikubelet.runtime.images.reference import Reference
+
+        store = ImageStore(paths)
+        await store.start()
+        name = f"{secure.domain}/private/app:1"
+        return await store.ensure(name, "Always", lambda: store.node_credentials(Reference.parse(name)))
+
+    assert asyncio.run(ensure()).pulled
+
+
+def realm(port: int) -> Callable[[Handler], bool]:
+    """A registry that sends its clients elsewhere for a token."""
+
+    def spoil(handler: Handler) -> bool:
+        if handler.path.startswith("/token"):
+            handler.give(200, {"Content-Type": "application/json"}, b'{"token": "t0ken"}')
+        elif handler.headers.get("Authorization") != "Bearer t0ken":
+            challenge = f'Bearer realm="http://127.0.0.1:{port}/token",service="s",scope="repository:a:pull"'
+            handler.give(401, {"WWW-Authenticate": challenge}, b"")
+        else:
+            return False
+        return True
+
+    return spoil
+
+
+def test_a_token_is_fetched_and_the_password_shown_to_the_registry_itself(
+    paths: Paths, stranger: Stranger
+) -> None:
+    stranger.spoil = realm(stranger.server_address[1])
+    assert pull(paths, f"{stranger.domain}/team/app:1", ANN).pulled
+    tokens = [headers for path, headers in stranger.requests if path.startswith("/token")]
+    assert tokens[0]["Authorization"].startswith("Basic ")
+
+
+def test_another_host_is_not_shown_the_password_a35(
+    paths: Paths, stranger: Stranger, plain: RealRegistry
+) -> None:
+    """The defence: `authorization.Authorization._may_see_password`; and HTTP realms are refused at all."""
+    thief = Stranger(plain.port)
+    thief.spoil = realm(thief.server_address[1])
+    stranger.spoil = realm(thief.server_address[1])
+    try:
+        said = refused(paths, f"{stranger.domain}/team/app:1", ANN)
+    finally:
+        thief.close()
+    assert "does not speak HTTPS" in said
+    assert [headers for _, headers in thief.requests if "Authorization" in headers] == []
+
+
+def test_a_redirect_takes_no_authorization_along_a35(
+    paths: Paths, stranger: Stranger, plain: RealRegistry
+) -> None:
+    """The defence: `transport.Transport._follow`, `is_own`."""
+    storage = Stranger(plain.port)
+    own = realm(stranger.server_address[1])
+
+    def spoil(handler: Handler) -> bool:
+        if "/blobs/" in handler.path and handler.headers.get("Authorization") == "Bearer t0ken":
+            handler.give(307, {"Location": f"http://{storage.domain}{handler.path}"}, b"")
+            return True
+        return own(handler)
+
+    stranger.spoil = spoil
+    try:
+        assert pull(paths, f"{stranger.domain}/team/app:1", ANN).pulled
+    finally:
+        storage.close()
+    assert storage.requests
+    assert not [headers for _, headers in storage.requests if "Authorization" in headers]
+
+
+# Faults
+
+
+def blob_spoilt(change: Callable[[bytes], bytes]) -> Callable[[Handler], bool]:
+    def spoil(handler: Handler) -> bool:
+        if "/blobs/" not in handler.path:
+            return False
+        status, headers, body = handler.ask()
+        handler.give(status, headers, change(body))
+        return True
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(lambda body: b"x" + body[1:], "unexpected commit digest", id="corrupted"),
+        pytest.param(lambda body: body + b"x", "larger than the size stated", id="too long"),
+        pytest.param(lambda body: body[:-1], "failed to copy", id="too short, for ever"),
+    ],
+)
+def test_a_spoilt_blob_is_never_used(
+    paths: Paths, stranger: Stranger, change: Callable[[bytes], bytes], message: str
+) -> None:
+    stranger.spoil = blob_spoilt(change)
+    assert message in refused(paths, f"{stranger.domain}/team/app:1")
+    assert files_of(paths.images / "layers") == []
+    assert files_of(paths.images / "images") == []
+    stranger.spoil = lambda _: False
+    assert pull(paths, f"{stranger.domain}/team/app:1").pulled, "and it does no harm afterwards"
+
+
+def test_a_blob_that_breaks_off_goes_on_where_it_stopped(paths: Paths, stranger: Stranger) -> None:
+    def spoil(handler: Handler) -> bool:
+        if "/blobs/" not in handler.path:
+            return False
+        status, headers, body = handler.ask()
+        handler.give(status, headers, body, cut=1 << 20 if len(body) > 1 << 20 else None)
+        return True
+
+    stranger.spoil = spoil
+    assert pull(paths, f"{stranger.domain}/team/app:1").pulled
+    ranges = [headers["Range"] for _, headers in stranger.blobs_asked_for() if "Range" in headers]
+    assert ranges == [f"bytes={1 << 20}-", f"bytes={2 << 20}-", f"bytes={3 << 20}-"][: len(ranges)]
+    assert len(ranges) >= 2
+
+
+def test_a_server_that_cannot_go_on_is_asked_for_all_of_it(paths: Paths, stranger: Stranger) -> None:
+    cut = iter([True])
+
+    def spoil(handler: Handler) -> bool:
+        if "/blobs/" not in handler.path:
+            return False
+        del handler.headers["Range"]
+        status, headers, body = handler.ask()
+        large = len(body) > 1 << 20
+        handler.give(status, headers, body, cut=1 << 20 if large and next(cut, False) else None)
+        return True
+
+    stranger.spoil = spoil
+    assert pull(paths, f"{stranger.domain}/team/app:1").pulled
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_registry_is_asked_again(paths: Paths, stranger: Stranger, status: int) -> None:
+    busy = iter([True, True])
+
+    def spoil(handler: Handler) -> bool:
+        if not next(busy, False):
+            return False
+        handler.give(status, {"Retry-After": "0"}, b"")
+        return True
+
+    stranger.spoil = spoil
+    assert pull(paths, f"{stranger.domain}/team/app:1").pulled
+
+
+def test_a_registry_that_stays_busy_is_told_as_it_is(paths: Paths, stranger: Stranger) -> None:
+    def spoil(handler: Handler) -> bool:
+        handler.give(503, {"Retry-After": "0"}, b"")
+        return True
+
+    stranger.spoil = spoil
+    said = refused(paths, f"{stranger.domain}/team/app:1")
+    assert said.endswith("/v2/team/app/manifests/1: 503 Service Unavailable")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"manifests": []}, "ambiguous", id="image and index in one"),
+        pytest.param({"mediaType": INDEX_TYPE}, "says that it is", id="another type"),
+        pytest.param({"layers": 5}, "must be a list", id="layers is a number"),
+        pytest.param({"config": {"digest": "sha256:x", "size": 1}}, "is not a sha256", id="no digest"),
+        pytest.param({"schemaVersion": 1}, "schema 1", id="schema 1"),
+    ],
+)  # fmt: skip
+def test_a_manifest_is_one_thing_and_nothing_else(
+    paths: Paths, stranger: Stranger, change: dict[str, Any], message: str
+) -> None:
+    def spoil(handler: Handler) -> bool:
+        if "/manifests/" not in handler.path:
+            return False
+        status, headers, body = handler.ask()
+        handler.give(status, headers, json.dumps(json.loads(body) | change).encode())
+        return True
+
+    stranger.spoil = spoil
+    assert message in refused(paths, f"{stranger.domain}/team/app:1")
+
+
+# Many at once
+
+
+def test_one_pull_serves_all_who_wait_and_ends_with_the_last(paths: Paths, stranger: Stranger) -> None:
+    name = f"{stranger.domain}/team/app:1"
+    reached, go_on = threading.Event(), threading.Event()
+
+    def spoil(handler: Handler) -> bool:
+        if "/blobs/" in handler.path:
+            reached.set()
+            go_on.wait(30)
+        return False
+
+    stranger.spoil = spoil
+
+    async def many() -> list[ImageRef]:
+        store = ImageStore(paths)
+        await store.start()
+        waiting = [asyncio.create_task(store.ensure(name, "IfNotPresent")) for _ in range(5)]
+        await asyncio.to_thread(reached.wait, 30)
+        waiting[0].cancel()
+        go_on.set()
+        return await asyncio.gather(*waiting[1:])
+
+    assert len({image.image_id for image in asyncio.run(many())}) == 1
+    manifests = [path for path, _ in stranger.requests if "/manifests/" in path]
+    assert len(manifests) == len(set(manifests)), "the registry was asked once"
+
+
+def test_a_pull_that_nobody_waits_for_any_more_is_ended(paths: Paths, stranger: Stranger) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def spoil(handler: Handler) -> bool:
+        if "/blobs/" in handler.path:
+            reached.set()
+            go_on.wait(30)
+        return False
+
+    stranger.spoil = spoil
+
+    async def cancelled() -> None:
+        store = ImageStore(paths)
+        await store.start()
+        waiting = asyncio.create_task(store.ensure(f"{stranger.domain}/team/app:1", "IfNotPresent"))
+        await asyncio.to_thread(reached.wait, 30)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        pulls = [task for task in asyncio.all_tasks() if task.get_name().startswith("pull ")]
+        await asyncio.gather(*pulls, return_exceptions=True)
+
+    asyncio.run(cancelled())
+    go_on.set()
+    assert files_of(paths.images / "images") == []
+
+
+def test_a_full_disk_is_told_and_gets_its_space_back(
+    tmp_path: Path, plain: RealRegistry, small_disk: Path
+) -> None:
+    paths = Paths.under(small_disk)
+    paths.images.mkdir(parents=True)
+    assert "No space left" in refused(paths, f"{plain.domain}/team/app:1")
+    space = os.statvfs(small_disk)
+    assert space.f_bavail > 0.5 * space.f_blocks
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
