@@ -73,6 +73,9 @@ class AgentOptions:
     node_name: str | None = None  # None: the host name in lower case
     manifests: Path | None = None  # static pods
     config: Path | None = None  # a KubeletConfiguration
+    kube_reserved: str | None = None  # cpu=100m,memory=200Mi
+    system_reserved: str | None = None
+    node_labels: str | None = None  # disk=ssd,zone=a
     remove_on_exit: bool = False  # take bridge and nftables table away at the end (`play`)
 
     @property

@@ -16,12 +16,14 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.agent.eviction.thresholds import eviction_settings
 from minikubelet.agent.node import Node
+from minikubelet.agent.node_settings import NodeSettings, node_settings
 from minikubelet.agent.node_status import allocatable, boot_id, default_node_name, read_facts
 from minikubelet.config import AgentOptions, Paths
 from minikubelet.errors import NodeNotFit
@@ -47,16 +49,20 @@ def run(options: AgentOptions) -> int:
     os.umask(0o077)
     paths = Paths.under(options.root)
     configuration = read_configuration(options.config)
-    eviction_settings(configuration)  # what cannot be read is said before anything is changed
+    # What cannot be read is said before anything is changed.
+    eviction_settings(configuration)
+    settings = node_settings(configuration, options, os.cpu_count() or 1)
     lacking = [check for check in doctor.checks(paths.lib) if check.required and not check.ok]
     if lacking:
         raise NodeNotFit("; ".join(f"{check.name}: {check.detail}; {check.remedy}" for check in lacking))
     make_directories(paths)
     with lock(paths):
-        return asyncio.run(_serve(options, paths, configuration))
+        return asyncio.run(_serve(options, paths, configuration, settings))
 
 
-async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConfiguration) -> int:
+async def _serve(
+    options: AgentOptions, paths: Paths, configuration: KubeletConfiguration, settings: NodeSettings
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,9 +88,10 @@ async def _serve(options: AgentOptions, paths: Paths, configuration: KubeletConf
             node_address() or str(network.gateway),
             paths.lib,
             cgroups.controllers,
-            configuration.maxPods,
+            settings.max_pods,
             eviction_settings(configuration).thresholds,
         )
+        facts = replace(facts, reserved=settings.reserved, labels=settings.labels, taints=settings.taints)
 
         # 3. What it remembers.
         store = Store(paths.store)

@@ -3,6 +3,8 @@
 The scheduler has asked most of this before; the kubelet asks again for every pod that begins, whoever bound
 it, and after a restart for every pod that is not over. For waiting it is too late then: the first objection
 rejects the pod. The handlers stand in the kubelet's order (`HANDLERS`); one line there is one handler.
+
+A critical pod that only lacks resources is not rejected: others have to make room (`critical_pods`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 from minikubelet.v1 import Pod
 
+from .critical_pods import NoVictims, is_critical, victims_for
 from .eviction.admission import pressure_rejection
 from .facts import Rejection
 from .phase import is_static
@@ -35,9 +38,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Let in, if `rejection` is None."""
+    """Let in, if `rejection` is None; but only when all `victims` are over."""
 
     rejection: Rejection | None = None
+    victims: tuple[Pod, ...] = ()
 
 
 ADMITTED = Verdict()
@@ -46,8 +50,13 @@ Handler = Callable[[Pod, Surroundings], Verdict]
 
 def admit(pod: Pod, around: Surroundings) -> Verdict:
     """The first rejection ends it."""
-    verdicts = (handler(pod, around) for handler in HANDLERS)
-    return next((verdict for verdict in verdicts if verdict.rejection is not None), ADMITTED)
+    victims: tuple[Pod, ...] = ()
+    for handler in HANDLERS:
+        verdict = handler(pod, around)
+        if verdict.rejection is not None:
+            return verdict
+        victims += verdict.victims
+    return Verdict(victims=victims)
 
 
 def _rejected(reason: str, message: str) -> Verdict:
@@ -77,7 +86,17 @@ def _predicates(pod: Pod, around: Surroundings) -> Verdict:
     """Resources first, then what the node is like; only the first is told."""
     lacking = _lacking(pod, around.node)
     unlike = _unlike(pod, around.node)
-    return Verdict(_out_of(lacking[0]) if lacking else unlike)
+    if not lacking:
+        return Verdict(unlike)
+    if not is_critical(pod):
+        return Verdict(_out_of(lacking[0]))
+    if unlike is not None:
+        return Verdict(unlike)
+    try:
+        return Verdict(victims=victims_for(pod, around.node.pods, lacking))
+    except NoVictims as error:
+        text = f"Unexpected error while attempting to recover from admission failure: preemption: {error}"
+        return _rejected("UnexpectedAdmissionError", text)
 
 
 def _lacking(pod: Pod, node: NodeInfo) -> list[Shortage]:

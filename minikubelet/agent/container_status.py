@@ -25,6 +25,7 @@ from minikubelet.v1 import (
     LinuxContainerUser,
     Pod,
     PodStatus,
+    VolumeMount,
     VolumeMountStatus,
 )
 
@@ -204,11 +205,18 @@ def _volume_mounts(container: Container) -> list[VolumeMountStatus] | None:
             name=mount.name,
             mount_path=mount.mount_path,
             read_only=mount.read_only,
-            recursive_read_only=(mount.recursive_read_only or "Disabled") if mount.read_only else None,
+            recursive_read_only=_recursive_read_only(mount),
         )
         for mount in container.volume_mounts or ()
     ]
     return mounts or None
+
+
+def _recursive_read_only(mount: VolumeMount) -> str | None:
+    """Every kernel that runs this program can do it, so what is wanted if possible is so."""
+    if not mount.read_only:
+        return None
+    return "Enabled" if mount.recursive_read_only in ("Enabled", "IfPossible") else "Disabled"
 
 
 def _message_limit(pod: Pod) -> int:

@@ -26,7 +26,7 @@ from minikubelet.agent import config_objects
 from minikubelet.agent.admission import Surroundings, admit
 from minikubelet.agent.binder import Binder
 from minikubelet.agent.clock import Clock
-from minikubelet.agent.conditions import OWNED
+from minikubelet.agent.conditions import DISRUPTION_TARGET, OWNED
 from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.agent.hooks import Hooks
 from minikubelet.agent.mirror_pods import is_mirror, runtime_uid
@@ -39,9 +39,11 @@ from minikubelet.agent.pod_status import rejected_status
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
+from minikubelet.agent.room_making import RoomMaking
 from minikubelet.agent.scheduler.binding import wants_binding
 from minikubelet.agent.scheduler_cache import SchedulerCache
 from minikubelet.agent.static_pods import StaticPods
+from minikubelet.agent.taint_eviction import TaintEviction
 from minikubelet.agent.upkeep import Upkeep
 from minikubelet.config import Paths
 from minikubelet.errors import (
@@ -91,6 +93,8 @@ class Node(NodeAccess):
         self._objects = NodeObjects(store, facts, pod_cidr, self._clock)
         self._recorder = self._objects.recorder
         self._binder = Binder(store, self._recorder, self._clock, facts.name, self._cache)
+        self._room = RoomMaking(self._workers, self._recorder, self._begin)
+        self._taints = TaintEviction(store, self._recorder, self._clock)
         self._probes = ProbeContext(
             service,
             self._recorder,
@@ -135,6 +139,7 @@ class Node(NodeAccess):
         self._objects.register()
         self._look_around()
         self._refresh_qos()
+        self._objects.tell_enforced()
         await self._service.start()
         running = set(await self._service.list_pods())
         wanted = await self._static.first_look() | {uid_of(pod) for pod in self._api_pods()}
@@ -160,6 +165,7 @@ class Node(NodeAccess):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._taints.close()
         for worker in self._workers.values():
             await worker.stop()
         await self._prober.close()
@@ -187,10 +193,15 @@ class Node(NodeAccess):
             self._cache.namespace_changed("ADDED", namespace)
 
     async def _follow_node(self) -> None:
-        async for kind, node, _ in self.store.watch("nodes"):
-            if node["metadata"]["name"] == self.node_name and kind != "DELETED":
-                self._cache.node_changed(node)
-                self._binder.try_again()
+        async for _, node, _ in self.store.watch("nodes"):
+            if node["metadata"]["name"] == self.node_name:
+                self._objects.node_changed()
+                self._node_changed()
+
+    def _node_changed(self) -> None:
+        self._cache.node_changed(self.store.get("nodes", "", self.node_name))
+        self._taints.node_changed(self._cache.taints, self._cache.pods)
+        self._binder.try_again()
 
     async def _follow_namespaces(self) -> None:
         async for kind, namespace, _ in self.store.watch("namespaces"):
@@ -209,8 +220,7 @@ class Node(NodeAccess):
             self._static.api_changed(kind, pod)
         elif kind == "DELETED":
             self._binder.forget(uid)
-            if uid in self._workers:
-                self._workers[uid].remove(_from_api(pod))
+            self._drop(_from_api(pod))
             self._static.api_changed(kind, pod)
         elif wants_binding(pod):
             self._binder.offer(pod)
@@ -219,35 +229,59 @@ class Node(NodeAccess):
             if pod["spec"].get("nodeName") == self.node_name:
                 self._update_worker(uid, _from_api(pod))
 
-    def _admit(self, pod: Pod) -> None:
-        """The kubelet's own look at a pod that begins: one that is rejected is over at once (1.5, 7.1)."""
-        around = Surroundings(self._cache.beside(uid_of(pod)), self._upkeep.pressures)
-        rejected = admit(pod, around).rejection
-        if rejected is None:
-            return
-        pod.status = rejected_status(pod, rejected.reason, rejected.message, self._clock.now())
-        self.publish(pod, pod.status)
-        self._recorder.event(pod, "Warning", rejected.reason, rejected.message)
-
     def _update_worker(self, uid: str, pod: Pod) -> None:
         self._config.pod_changed(pod)
         worker = self._workers.get(uid)
         if worker is not None:
             worker.update(pod)
             self._replace(uid, pod, worker.status)
-            return
-        if not is_over(pod.status):
-            self._admit(pod)
-        if is_over(pod.status):
+        elif is_over(pod.status):
             self._cache.remove(uid)
+            self._workers[uid] = PodWorker(pod, self._with)
+        elif _is_ending(pod) and self._room.forget(uid):
+            self._begin(pod)  # its worker has an end to make of it
+        elif not self._room.update(pod):
+            self._admit(pod)
+
+    def _admit(self, pod: Pod) -> None:
+        """The kubelet's own look at a pod that begins: one that is rejected is over at once (1.5, 7.1)."""
+        around = Surroundings(self._cache.beside(uid_of(pod)), self._upkeep.pressures)
+        verdict = admit(pod, around)
+        if verdict.rejection is not None:
+            reason, message = verdict.rejection.reason, verdict.rejection.message
+            pod.status = rejected_status(pod, reason, message, self._clock.now())
+            self.publish(pod, pod.status)
+            self._recorder.event(pod, "Warning", reason, message)
+            self._update_worker(uid_of(pod), pod)
+            return
+        self._cache.place(pod)
+        if verdict.victims:
+            self._room.make(pod, verdict.victims)
         else:
-            self._cache.place(pod)
-            self._refresh_qos()
-        self._workers[uid] = PodWorker(pod, self._with)
+            self._begin(pod)
+
+    def _begin(self, pod: Pod) -> None:
+        """It was let in, and its room is free."""
+        self._refresh_qos()
+        self._workers[uid_of(pod)] = PodWorker(pod, self._with)
+        self._taints.pod_changed(pod)
+
+    def _drop(self, pod: Pod) -> None:
+        """Nobody wants it any more."""
+        if uid_of(pod) in self._workers:
+            self._workers[uid_of(pod)].remove(pod)
+        elif self._room.forget(uid_of(pod)):
+            self.finished(pod)
 
     def _replace(self, uid: str, pod: Pod, status: PodStatus) -> None:
         """A pod that has a place was changed: its labels may let in one that waits."""
-        if not is_over(status) and self._cache.place(pod):
+        if is_over(status):
+            return
+        if _is_ending(pod):
+            self._taints.pod_gone(uid)
+        else:
+            self._taints.pod_changed(pod)
+        if self._cache.place(pod):
             self._binder.try_again()
 
     # What static pods need (`static_pods.Workers`)
@@ -259,7 +293,7 @@ class Node(NodeAccess):
         self._update_worker(uid_of(pod), pod)
 
     def end_pod(self, pod: Pod) -> None:
-        self._workers[uid_of(pod)].remove(pod)
+        self._drop(pod)
 
     def status_of(self, uid: str) -> PodStatus | None:
         return self._workers[uid].status if uid in self._workers else None
@@ -309,8 +343,10 @@ class Node(NodeAccess):
 
     def _left(self, uid: str) -> None:
         """It takes no room any more."""
+        self._taints.pod_gone(uid)
         if self._cache.remove(uid):
             self._refresh_qos()
+            self._room.left(uid)
             self._binder.try_again()
 
     def probe_metrics(self) -> str:
@@ -342,11 +378,14 @@ class Node(NodeAccess):
 
     def _refresh_qos(self) -> None:
         """kubepods and its classes follow the sum of what their pods asked for (6.6)."""
-        memory, milli_cpu = self._facts.memory, self._facts.cpus * 1000
-        rules = self._service.rules
+        facts, rules = self._facts, self._service.rules
         self._cgroups.start(
             qos_cgroups(
-                self._cache.pods, milli_cpu=milli_cpu, memory=memory, pids=self._facts.pids, rules=rules
+                self._cache.pods,
+                milli_cpu=facts.unreserved("cpu", facts.cpus * 1000),
+                memory=facts.unreserved("memory", facts.memory),
+                pids=facts.unreserved("pid", facts.pids),
+                rules=rules,
             )
         )
 
@@ -386,10 +425,17 @@ def is_over(status: PodStatus | None) -> bool:
     return status is not None and is_terminal(status.phase)
 
 
+def _is_ending(pod: Pod) -> bool:
+    return pod.metadata is not None and pod.metadata.deletion_timestamp is not None
+
+
 def _keeping_foreign_conditions(status: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """A condition that somebody else has set in the meantime (a readiness gate) is not ours to drop."""
+    """A condition that somebody else has set in the meantime is not ours to drop: a readiness gate, or the
+    DisruptionTarget of the scheduler or of a taint.
+    """
     known = {condition["type"] for condition in status.get("conditions", ())}
-    foreign = [c for c in stored.get("conditions", ()) if c["type"] not in known | set(OWNED)]
+    ours = known | ({*OWNED} - {DISRUPTION_TARGET})
+    foreign = [c for c in stored.get("conditions", ()) if c["type"] not in ours]
     if not foreign:
         return status
     return status | {"conditions": [*foreign, *status.get("conditions", ())]}

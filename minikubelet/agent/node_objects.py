@@ -14,10 +14,10 @@ from typing import Any
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.eviction.pressure import PRESSURES
-from minikubelet.agent.node_pressure import pressure_event, set_pressure_taints
-from minikubelet.agent.node_status import MachineFacts, node_object, node_status
+from minikubelet.agent.node_pressure import pressure_event, set_cordon_taint, set_pressure_taints
+from minikubelet.agent.node_status import MachineFacts, node_object, node_status, own_labels
 from minikubelet.agent.reboot import after_reboot
-from minikubelet.errors import AlreadyExists, NotFound
+from minikubelet.errors import NotFound
 from minikubelet.store import Store
 from minikubelet.v1 import Event, ObjectReference, to_dict
 
@@ -41,12 +41,39 @@ class NodeObjects:
 
     def register(self) -> None:
         """The Node with its status; what is there already stays."""
+        self.node_event("Normal", "Starting", "Starting kubelet.")
         self._note_reboot()
-        try:
-            self._store.create("nodes", node_object(self._facts, self._pod_cidr))
-        except AlreadyExists:
-            logger.debug("the node %s is registered already", self._name)
+        is_new = self._ensure()
         self._report_status()
+        reasons = [pressure_event(condition, condition in self._pressures) for condition in PRESSURES]
+        for reason in [*reasons, "NodeReady"] if is_new else reasons:
+            self._tell_state(reason)
+
+    def tell_enforced(self) -> None:
+        """The cgroup of all pods has its limits."""
+        self.node_event("Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
+
+    def node_changed(self) -> None:
+        """Somebody wrote the Node: what it must have it gets back at once."""
+        if self._ensure():
+            self._report_status()
+
+    def _ensure(self) -> bool:
+        """The Node is there, with the kubelet's own labels, and is tainted while it is cordoned. True: it was
+        not there. (A kubelet looks after this only when it starts.)
+        """
+
+        def repair(node: dict[str, Any]) -> None:
+            metadata = node["metadata"]
+            metadata["labels"] = {**(metadata.get("labels") or {}), **own_labels(self._facts)}
+            set_cordon_taint(node, self._clock.now())
+
+        try:
+            self._store.modify("nodes", "", self._name, repair)
+        except NotFound:
+            self._store.create("nodes", node_object(self._facts, self._pod_cidr))
+            return True
+        return False
 
     async def heartbeat(self) -> None:
         """The lease every 10 s, the status every 5 min (13.5), and the store's house-keeping."""
@@ -65,6 +92,7 @@ class NodeObjects:
             node["status"] = node_status(self._facts, now, node.get("status"), self._pressures)
             set_pressure_taints(node, self._pressures, now)
 
+        self._ensure()
         self._store.modify("nodes", "", self._name, change)
 
     # Pressure (`eviction.manager.NodeReporter`)
@@ -75,8 +103,10 @@ class NodeObjects:
         self._pressures = tuple(conditions)
         self._report_status()
         for condition in (one for one in PRESSURES if one in changed):
-            reason = pressure_event(condition, condition in conditions)
-            self.node_event("Normal", reason, f"Node {self._name} status is now: {reason}")
+            self._tell_state(pressure_event(condition, condition in conditions))
+
+    def _tell_state(self, reason: str) -> None:
+        self.node_event("Normal", reason, f"Node {self._name} status is now: {reason}")
 
     def node_event(self, type: str, reason: str, message: str) -> None:
         about = ObjectReference(kind="Node", name=self._name, uid=self._name)

@@ -20,7 +20,7 @@ from minikubelet import __version__
 from minikubelet.agent.eviction.pressure import DISK_PRESSURE, MEMORY_PRESSURE, PID_PRESSURE
 from minikubelet.agent.eviction.thresholds import Threshold, hard_reservation
 from minikubelet.runtime.enforcement import huge_pages
-from minikubelet.v1.quantity import NANO, Format, Quantity
+from minikubelet.v1.quantity import MILLI, NANO, Format, Quantity
 
 KUBERNETES_VERSION = "v1.36.2"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -47,14 +47,29 @@ class MachineFacts:
     pids: int = 0  # that there may be at once
     eviction_memory: int = 0  # bytes of which pods are evicted if less is available: never given to them
     eviction_storage: int = 0
+    # For the system and for this agent, never for pods: cpu in thousandths, memory and ephemeral-storage in
+    # bytes, pid (kubeReserved, systemReserved).
+    reserved: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)  # --node-labels: of a Node that is new
+    taints: Sequence[Mapping[str, str]] = ()  # registerWithTaints: the same
+
+    def unreserved(self, resource: str, amount: int) -> int:
+        """What of the amount is left for pods."""
+        return max(0, amount - self.reserved.get(resource, 0))
+
+    @property
+    def allocatable_cpu(self) -> int:
+        """In thousandths of a core."""
+        return self.unreserved("cpu", self.cpus * 1000)
 
     @property
     def allocatable_memory(self) -> int:
-        return max(0, self.memory - self.eviction_memory - sum(self.huge_pages.values()))
+        held_back = self.eviction_memory + sum(self.huge_pages.values())
+        return max(0, self.unreserved("memory", self.memory) - held_back)
 
     @property
     def allocatable_storage(self) -> int:
-        return max(0, self.storage - self.eviction_storage)
+        return max(0, self.unreserved("ephemeral-storage", self.storage) - self.eviction_storage)
 
 
 def read_facts(
@@ -111,20 +126,27 @@ def memory_total() -> int:
     raise OSError("cannot read MemTotal from /proc/meminfo")
 
 
-def node_object(facts: MachineFacts, pod_cidr: str) -> dict[str, Any]:
-    """The object as it is registered."""
-    labels = {
+def own_labels(facts: MachineFacts) -> dict[str, str]:
+    """What the kubelet says of itself; whoever takes one away gets it back."""
+    return {
         "beta.kubernetes.io/arch": facts.architecture,
         "beta.kubernetes.io/os": "linux",
         "kubernetes.io/arch": facts.architecture,
         "kubernetes.io/hostname": facts.name,
         "kubernetes.io/os": "linux",
     }
+
+
+def node_object(facts: MachineFacts, pod_cidr: str) -> dict[str, Any]:
+    """The object as it is registered."""
+    spec: dict[str, Any] = {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]}
+    if facts.taints:
+        spec["taints"] = [dict(taint) for taint in facts.taints]
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": facts.name, "labels": labels},
-        "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]},
+        "metadata": {"name": facts.name, "labels": {**facts.labels, **own_labels(facts)}},
+        "spec": spec,
     }
 
 
@@ -142,8 +164,9 @@ def capacity(facts: MachineFacts) -> dict[str, str]:
 
 
 def allocatable(facts: MachineFacts) -> dict[str, str]:
-    """Capacity less what hard eviction keeps back (13.3)."""
+    """Capacity less what is reserved and what hard eviction keeps back (13.3)."""
     return capacity(facts) | {
+        "cpu": str(Quantity(facts.allocatable_cpu * MILLI)),
         "ephemeral-storage": str(facts.allocatable_storage),
         "memory": f"{facts.allocatable_memory // 1024}Ki",
     }

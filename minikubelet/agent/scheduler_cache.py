@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from minikubelet.v1 import Pod
+from minikubelet.v1 import Pod, Taint
 
 from .names import uid_of
 from .scheduler.node_info import Labels, NodeInfo, PlacedPod, labels_of
@@ -56,6 +56,10 @@ class SchedulerCache:
         """It is over, or gone. True: it was there."""
         assumed = self._assumed.pop(uid, None)
         return self._placed.pop(uid, assumed) is not None
+
+    @property
+    def taints(self) -> tuple[Taint, ...]:
+        return self._node.taints
 
     @property
     def pods(self) -> list[Pod]:

@@ -9,8 +9,10 @@ at twice.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,6 +33,15 @@ _PROPAGATION = {
     "private": syscalls.MS_PRIVATE,
     "slave": syscalls.MS_SLAVE,
     "shared": syscalls.MS_SHARED,
+}
+
+# What a source can be required to be, in the kubelet's words.
+FILE_TYPES: dict[str, Callable[[int], bool]] = {
+    "a directory": stat.S_ISDIR,
+    "a file": stat.S_ISREG,
+    "a socket file": stat.S_ISSOCK,
+    "a character device": stat.S_ISCHR,
+    "a block device": stat.S_ISBLK,
 }
 
 
@@ -100,6 +111,9 @@ class Bind:
 
     The mount is cloned in `prepare` by the path on the node, or by `namespace` (the root of that mount
     namespace), or it was made before and is given as `tree`.
+
+    A source that others can change is looked at once: it is opened, it must be of the
+    `file_type` (a key of `FILE_TYPES`), `sub_path` is resolved beneath it, and what was looked at is cloned.
     """
 
     source: str
@@ -107,6 +121,8 @@ class Bind:
     options: Options = field(default_factory=Options)
     namespace: int = -1
     tree: int = -1
+    sub_path: str = ""
+    file_type: str = ""
 
     def describe(self) -> str:
         return f"bind {self.source} on {self.destination}"
@@ -114,11 +130,26 @@ class Bind:
     def prepare(self) -> None:
         if self.tree >= 0:
             return
-        if self.namespace < 0:
+        if self.sub_path or self.file_type:
+            self.tree = self._clone_checked()
+        elif self.namespace < 0:
             self.tree = trees.clone_tree(self.source, recursive=self.options.recursive)
         else:
             with namespaces.entered(self.namespace, syscalls.CLONE_NEWNS):
                 self.tree = trees.clone_tree("/")
+
+    def _clone_checked(self) -> int:
+        source = os.open(self.source, os.O_PATH | os.O_CLOEXEC)
+        try:
+            if self.file_type and not FILE_TYPES[self.file_type](os.fstat(source).st_mode):
+                problem = f"hostPath type check failed: {self.source} is not {self.file_type}"
+                raise OSError(errno.EINVAL, problem)
+            if self.sub_path:
+                whole, source = source, paths.open_beneath(source, self.sub_path)
+                os.close(whole)
+            return trees.clone_open(source, recursive=self.options.recursive)
+        finally:
+            os.close(source)
 
     def execute(self, root: int) -> None:
         syscalls.mount_setattr(self.tree, propagation=self.options.propagation, recursive=True)

@@ -5,7 +5,9 @@ or not, and `..` cannot lead out of it, and magic links (`/proc/self/fd/3`, `/pr
 result is always a descriptor; whoever swaps the path afterwards (CVE-2021-30465) changes nothing, because
 nobody looks at the path again.
 
-Used by `linux.mounts` and by the children in `shim/`.
+A volume of a container is as hostile: what is used of it (subPath) is opened beneath it.
+
+Used by `linux.mounts`, by the children in `shim/`, and by `runtime.volumes`.
 """
 
 from __future__ import annotations
@@ -17,11 +19,20 @@ from collections.abc import Callable
 from minikubelet.linux import syscalls
 
 INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
 
 
 def open_inside(root: int, path: str, flags: int = os.O_PATH, resolve: int = 0) -> int:
     """A descriptor of `path` below `root`; links stay inside. `resolve` adds RESOLVE_ flags."""
     return syscalls.openat2(root, path, flags, INSIDE | resolve)
+
+
+def open_beneath(directory: int, path: str, flags: int = os.O_PATH) -> int:
+    """A descriptor of `path` below `directory`; links are followed as long as they stay below it.
+
+    What leads out is no file inside, as it would be in a root: it is refused (EXDEV).
+    """
+    return syscalls.openat2(directory, path, flags, BENEATH)
 
 
 def open_or_make_directory(root: int, path: str, resolve: int = 0) -> int:

@@ -15,6 +15,7 @@ Used by `linux/` and `shim/`; this file knows nothing about pods.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_uint32, c_uint64, c_ulong, c_void_p
@@ -179,10 +180,20 @@ class _OpenHow(ctypes.Structure):
 _openat2 = _system_call(437, c_int, c_char_p, c_void_p, c_size_t)
 
 
+_UNSURE_LIMIT = 1000
+
+
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2), always close-on-exec."""
+    """openat2(2), always close-on-exec.
+
+    When anything on the machine is renamed or mounted while `..` is resolved, the kernel cannot be sure that
+    it stayed inside, says EAGAIN and leaves it to the caller to try again.
+    """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    result = _openat2(directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    for _ in range(_UNSURE_LIMIT):
+        result = _openat2(directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        if result >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            break
     return _checked(result, "openat2", path)
 
 

@@ -31,6 +31,12 @@ def clone_tree(path: str, *, recursive: bool = False) -> int:
     return syscalls.open_tree(syscalls.AT_FDCWD, path, flags)
 
 
+def clone_open(fd: int, *, recursive: bool = False) -> int:
+    """A detached copy of the mount that `fd` stands on, with the file behind it as its root."""
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.AT_EMPTY_PATH | (syscalls.AT_RECURSIVE if recursive else 0)
+    return syscalls.open_tree(fd, "", flags)
+
+
 def attach(tree: int, target: int) -> None:
     """Mount `tree` on `target`; closes both."""
     try:

@@ -233,7 +233,7 @@ class Preparation:
             process=program,
             mounts=[
                 *self._host_files(pod, container, sandbox),
-                *volumes.mounts(self._volumes(pod), container),
+                *volumes.mounts(self._volumes(pod), container, environment),
                 MountSpec("bind", container.termination_message_path or TERMINATION_LOG, str(termination)),
             ],
             masked=image.masked,

@@ -72,6 +72,9 @@ class MountSpec:
     `options` are mount(8)'s words: ro, rro, rw, nosuid, nodev, noexec, rbind, private, rslave, rshared,
     size=…, mode=…. A missing destination is created: a directory, or an empty file for a file.
 
+    Of a bind `sub_path` takes only a part of the source, which must lie below it whatever links say, and
+    `file_type` ("a file"…, the keys of `linux.mounts.FILE_TYPES`) is what the source must be.
+
     /proc, /dev with all that belongs in it, /sys and /sys/fs/cgroup need not be listed: every container has
     them. One that is listed replaces the usual one and everything below it.
     """
@@ -80,6 +83,8 @@ class MountSpec:
     destination: str
     source: str = ""
     options: list[str] = field(default_factory=list)
+    sub_path: str = ""
+    file_type: str = ""
 
 
 @dataclass(slots=True)

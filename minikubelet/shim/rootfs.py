@@ -59,7 +59,13 @@ def _usual(sandbox: Sandbox, devpts: int, terminal: int) -> list[tuple[str, Oper
 def _mount(mount: MountSpec) -> Operation:
     options = Options.parse(mount.options)
     if mount.kind == "bind":
-        return Bind(mount.source, mount.destination, options)
+        return Bind(
+            mount.source,
+            mount.destination,
+            options,
+            sub_path=mount.sub_path,
+            file_type=mount.file_type,
+        )
     return Filesystem(mount.kind, mount.destination, options)
 
 

@@ -63,6 +63,8 @@ C.envFrom[*].prefix C.envFrom[*].configMapRef.name C.envFrom[*].configMapRef.opt
 C.envFrom[*].secretRef.name C.envFrom[*].secretRef.optional
 C.volumeMounts[*].name C.volumeMounts[*].mountPath C.volumeMounts[*].readOnly
 C.resources.limits C.resources.requests
+C.volumeMounts[*].recursiveReadOnly C.volumeMounts[*].mountPropagation
+C.volumeMounts[*].subPath C.volumeMounts[*].subPathExpr
 C.restartPolicy C.restartPolicyRules[*].action
 C.restartPolicyRules[*].exitCodes.operator C.restartPolicyRules[*].exitCodes.values
 C.terminationMessagePath C.terminationMessagePolicy C.stdin C.stdinOnce C.tty
@@ -246,23 +248,6 @@ RULES: tuple[Rule, ...] = (
         EVERYTHING,
         unless("NotRequired"),
     ),
-    Rule(
-        "C.volumeMounts[*].recursiveReadOnly",
-        REFUSED,
-        "mounts below stay writable",
-        EVERYTHING,
-        only("Enabled"),
-    ),
-    Rule(
-        "C.volumeMounts[*].recursiveReadOnly",
-        WARNING,
-        "mounts below stay writable",
-        EVERYTHING,
-        only("IfPossible"),
-    ),
-    Rule("C.volumeMounts[*].subPath", REFUSED, "volumes are mounted whole", EVERYTHING),
-    Rule("C.volumeMounts[*].subPathExpr", REFUSED, "volumes are mounted whole", EVERYTHING),
-    Rule("C.volumeMounts[*].mountPropagation", REFUSED, "mounts are private", EVERYTHING, unless("None")),
     Rule("C.volumeDevices", REFUSED, "block devices are not handed in", NEVER),
     *(
         Rule(f"C.lifecycle.{hook}.tcpSocket", WARNING, "the hook fails, as everywhere", NEVER, IF_PRESENT)

@@ -38,6 +38,11 @@ from minikubelet.config import AgentOptions
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="A KubeletConfiguration (YAML or JSON)."
 )
+@click.option(
+    "--kube-reserved", metavar="PAIRS", help="Never given to pods, for this agent: cpu=100m,memory=200Mi."
+)
+@click.option("--system-reserved", metavar="PAIRS", help="The same, for the rest of the system.")
+@click.option("--node-labels", metavar="PAIRS", help="Labels of the Node when it is new: disk=ssd,zone=a.")
 @click.option("--remove-on-exit", is_flag=True, help="Take bridge and nftables table away at the end.")
 def agent_command(
     session: Session,
@@ -47,6 +52,9 @@ def agent_command(
     node_name: str | None,
     manifests: Path | None,
     config: Path | None,
+    kube_reserved: str | None,
+    system_reserved: str | None,
+    node_labels: str | None,
     remove_on_exit: bool,
 ) -> int:
     """Run the node agent in the foreground.
@@ -66,6 +74,9 @@ def agent_command(
         node_name=node_name,
         manifests=manifests,
         config=config,
+        kube_reserved=kube_reserved,
+        system_reserved=system_reserved,
+        node_labels=node_labels,
         remove_on_exit=remove_on_exit,
     )
     try:

@@ -14,6 +14,8 @@ thread.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
 from pathlib import Path
 
 from minikubelet.errors import FailedMount
@@ -24,6 +26,7 @@ from minikubelet.runtime.volumes.empty_dir import EmptyDir
 from minikubelet.runtime.volumes.host_path import HostPath
 from minikubelet.runtime.volumes.mountinfo import mount_points_below
 from minikubelet.runtime.volumes.plugin import Context, Plugin
+from minikubelet.runtime.volumes.volume_mounts import mount_spec
 from minikubelet.shim.protocol import MountSpec
 from minikubelet.v1 import Container, Pod, PodSpec, Volume
 
@@ -76,17 +79,17 @@ def refresh(context: Context) -> list[FailedMount]:
     return failures
 
 
-def mounts(context: Context, container: Container) -> list[MountSpec]:
-    """The container's volumeMounts, parents before what is mounted below them."""
+def mounts(context: Context, container: Container, environment: Mapping[str, str]) -> list[MountSpec]:
+    """The container's volumeMounts, parents before what is mounted below them; `environment` is for
+    subPathExpr. Raises CreateContainerConfigError, CreateContainerError.
+    """
     volumes = {volume.name: volume for volume in _volumes(context)}
     found = []
     for mount in container.volume_mounts or ():
         volume = volumes[mount.name]
         plugin = _plugin(volume)
-        read_only = mount.read_only or plugin.read_only
-        options = ["rbind", "private", "ro" if read_only else "rw"]
-        source = str(plugin.source(context, volume))
-        found.append(MountSpec("bind", mount.mount_path or "", source, options))
+        source = plugin.source(context, volume)
+        found.append(mount_spec(container, mount, volume, source, environment, read_only=plugin.read_only))
     return sorted(found, key=lambda mount: mount.destination.rstrip("/").count("/"))
 
 
@@ -100,8 +103,16 @@ def tear_down(directory: Path) -> None:
     if not volumes.exists():
         return
     for point in reversed(mount_points_below(volumes)):
-        syscalls.umount2(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+        _unmount(point)
     remove_tree(volumes)
+
+
+def _unmount(point: bytes) -> None:
+    try:
+        syscalls.umount2(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the end of one of its peers was the end of this one
+            raise
 
 
 def _volumes(context: Context) -> list[Volume]:

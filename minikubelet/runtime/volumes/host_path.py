@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
+from minikubelet.linux.mounts import FILE_TYPES
 from minikubelet.runtime.volumes.plugin import Context
 from minikubelet.v1 import HostPathVolumeSource, Volume
 
-# Types that must be there, how they are recognised, and what is said if they are not.
+# Types that must be there, and what they must be: keys of FILE_TYPES.
 _CHECKS = {
-    "Directory": (stat.S_ISDIR, "a directory"),
-    "DirectoryOrCreate": (stat.S_ISDIR, "a directory"),
-    "File": (stat.S_ISREG, "a file"),
-    "FileOrCreate": (stat.S_ISREG, "a file"),
-    "Socket": (stat.S_ISSOCK, "a socket file"),
-    "CharDevice": (stat.S_ISCHR, "a character device"),
-    "BlockDevice": (stat.S_ISBLK, "a block device"),
+    "Directory": "a directory",
+    "DirectoryOrCreate": "a directory",
+    "File": "a file",
+    "FileOrCreate": "a file",
+    "Socket": "a socket file",
+    "CharDevice": "a character device",
+    "BlockDevice": "a block device",
 }
 
 
@@ -34,14 +34,23 @@ class HostPath:
         return Path((volume.host_path and volume.host_path.path) or "")
 
 
+def file_type(volume: Volume) -> str:
+    """What the source of the mount must still be when it is mounted, "" for anything.
+
+    Whoever can write to the directory may have swapped the path since it was checked, so the container's
+    process looks again, at the very descriptor it mounts (`linux.mounts.Bind`).
+    """
+    return _CHECKS.get((volume.host_path and volume.host_path.type) or "", "")
+
+
 def check(source: HostPathVolumeSource) -> None:
     """Raises OSError in the kubelet's words when the path is not what the manifest says it is."""
     path, kind = source.path or "", source.type or ""
     if not os.path.exists(path):
         _create(Path(path), kind)
     if kind:
-        is_kind, words = _CHECKS[kind]
-        if not (os.path.exists(path) and is_kind(os.stat(path).st_mode)):
+        words = _CHECKS[kind]
+        if not (os.path.exists(path) and FILE_TYPES[words](os.stat(path).st_mode)):
             raise OSError(f"hostPath type check failed: {path} is not {words}")
 
 

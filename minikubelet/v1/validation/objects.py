@@ -6,18 +6,20 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from minikubelet.errors import FieldError
 from minikubelet.v1.claim import PersistentVolumeClaim, PersistentVolumeClaimSpec
 from minikubelet.v1.cluster import Lease, Namespace, ServiceAccount
 from minikubelet.v1.config import ConfigMap, Secret
 from minikubelet.v1.event import Event
 from minikubelet.v1.meta import ObjectMeta, Resource
-from minikubelet.v1.node import Node
+from minikubelet.v1.node import Node, NodeSpec
 from minikubelet.v1.pod import Pod
 from minikubelet.v1.quantity import parse
 from minikubelet.v1.validation.field import (
     IMMUTABLE,
     POSITIVE,
     Errors,
+    duplicate,
     each_invalid,
     forbidden,
     invalid,
@@ -27,7 +29,7 @@ from minikubelet.v1.validation.field import (
     unsupported,
 )
 from minikubelet.v1.validation.metadata import label_selector_errors, metadata_errors, metadata_update_errors
-from minikubelet.v1.validation.names import config_key, dns_label, qualified_name
+from minikubelet.v1.validation.names import config_key, dns_label, label_value, qualified_name
 from minikubelet.v1.validation.pod import pod_errors
 from minikubelet.v1.validation.update import pod_update_errors
 
@@ -69,6 +71,8 @@ def update_errors_of(new: Resource, old: Resource) -> Errors:
     yield from errors_of(new)
     if isinstance(new, (ConfigMap, Secret)) and isinstance(old, (ConfigMap, Secret)):
         yield from _immutable(new, old)
+    if isinstance(new, Node) and isinstance(old, Node):
+        yield from _node_update(new, old)
     if isinstance(new, Secret) and isinstance(old, Secret) and new.type != old.type:
         yield invalid("type", new.type, IMMUTABLE)
 
@@ -114,10 +118,30 @@ def _immutable(new: ConfigMap | Secret, old: ConfigMap | Secret) -> Errors:
 
 
 def _taints(node: Node) -> Errors:
+    seen: set[tuple[str | None, str | None]] = set()
     for index, taint in enumerate((node.spec.taints if node.spec else None) or ()):
         path = f"spec.taints[{index}]"
         yield from each_invalid(f"{path}.key", taint.key or "", qualified_name(taint.key or ""))
+        problems = label_value(taint.value or "")
+        if problems:
+            yield invalid(f"{path}.value", taint.value, ";".join(problems))
         yield from one_of(f"{path}.effect", taint.effect, TAINT_EFFECTS)
+        if (taint.key, taint.effect) in seen:
+            twice = duplicate(path, taint)
+            detail = f"{twice.message}: taints must be unique by key and effect pair"
+            yield FieldError(twice.path, twice.type, detail)
+        seen.add((taint.key, taint.effect))
+
+
+def _node_update(new: Node, old: Node) -> Errors:
+    """What a node is, is not changed: it registers with it."""
+    spec, before = new.spec or NodeSpec(), old.spec or NodeSpec()
+    if before.pod_cidrs and spec.pod_cidrs != before.pod_cidrs:
+        detail = 'node updates may not change podCIDR except from "" to valid'
+        yield forbidden("spec.podCIDRs", detail)
+    if before.provider_id and spec.provider_id != before.provider_id:
+        detail = 'node updates may not change providerID except from "" to valid'
+        yield forbidden("spec.providerID", detail)
 
 
 def _event(event: Event) -> Errors:

@@ -1,4 +1,4 @@
-"""kubelet-behaviour 7.1: who is let in by the kubelet."""
+"""kubelet-behaviour 7.1 and 7.2: who is let in by the kubelet, and who has to make room."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from minikubelet.v1 import Pod
 
 from .nodes import make_node, make_pod
 
+SMALL = {"pods": "3"}
 STATIC = {"annotations": {"kubernetes.io/config.source": "file"}}
 
 
@@ -146,3 +147,61 @@ TOLERANT = {
 def test_pressure_7_1(pod: dict[str, Any], pressure: tuple[str, ...], listed: str) -> None:
     expected = ("Evicted", f"The node had condition: {listed}. ") if listed else None
     assert rejection(make_pod(**pod), make_node(), *pressure) == expected
+
+
+# Critical pods
+
+
+def victims(pod: Pod, *others: Pod) -> list[str | None]:
+    verdict = judged(pod, make_node(*others))
+    assert verdict.rejection is None
+    return [victim.metadata and victim.metadata.name for victim in verdict.victims]
+
+
+def sized(name: str, cpu: str, memory: str = "0", **fields: Any) -> Pod:
+    return make_pod(name, requests={"cpu": cpu, "memory": memory}, **fields)
+
+
+def guaranteed(name: str, cpu: str) -> Pod:
+    size = {"cpu": cpu, "memory": "1Mi"}
+    return make_pod(name, requests=size, limits=size)
+
+
+def test_a_critical_pod_takes_the_room_of_others_7_2() -> None:
+    assert victims(sized("new", "1", **STATIC), sized("other", "3500m")) == ["other"]
+    assert victims(sized("new", "1", priority=2_000_000_000), sized("other", "3500m")) == ["other"]
+    assert rejection(sized("new", "1"), make_node(sized("other", "3500m"))) is not None
+
+
+def test_guaranteed_pods_are_spared_before_burstable_ones_7_2() -> None:
+    others = [guaranteed("safe", "2"), sized("fair", "2")]
+    assert victims(sized("new", "1", **STATIC), *others) == ["fair"]
+    assert victims(sized("new", "3", **STATIC), *others) == ["fair", "safe"]
+
+
+def test_best_effort_pods_only_help_with_the_number_of_pods_7_2() -> None:
+    node = make_node(make_pod("none"), sized("fair", "1"), guaranteed("safe", "1"), allocatable=SMALL)
+    verdict = judged(sized("new", "500m", **STATIC), node)
+    assert [victim.metadata and victim.metadata.name for victim in verdict.victims] == ["none"]
+
+
+def test_the_pod_nearest_to_the_need_goes_and_of_equals_the_smaller_7_2() -> None:
+    others = [sized("tiny", "500m"), sized("big", "2", "2Mi"), sized("right", "1500m", "1Mi")]
+    assert victims(sized("new", "1500m", **STATIC), *others) == ["right"]
+
+
+def test_critical_pods_do_not_make_room_for_each_other_7_2() -> None:
+    node = make_node(sized("other", "3500m", priority=2_000_000_000))
+    text = (
+        "Unexpected error while attempting to recover from admission failure: preemption: error finding a "
+        "set of pods to preempt: no set of running pods found to reclaim resources: [(res: cpu, q: 500), ]"
+    )
+    assert rejection(sized("new", "1", **STATIC), node) == ("UnexpectedAdmissionError", text)
+    assert victims(sized("new", "1", priority=2_000_001_000), *[one.pod for one in node.pods]) == ["other"]
+
+
+def test_what_is_no_matter_of_resources_rejects_a_critical_pod_and_ends_nobody_7_2() -> None:
+    node = make_node(sized("other", "3500m"))
+    verdict = judged(sized("new", "1", nodeSelector={"disk": "hdd"}, **STATIC), node)
+    assert verdict.rejection is not None
+    assert (verdict.rejection.reason, verdict.victims) == ("NodeAffinity", ())

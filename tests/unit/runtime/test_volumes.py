@@ -57,7 +57,7 @@ def test_mounts_are_sorted_by_depth(tmp_path: Path) -> None:
         {"name": "v", "mountPath": "/data/"},
     )
     source = str(tmp_path / "volumes/kubernetes.io~empty-dir/v")
-    assert volumes.mounts(volumes.Context(wanted, tmp_path, MEMORY), wanted.spec.containers[0]) == [
+    assert volumes.mounts(volumes.Context(wanted, tmp_path, MEMORY), wanted.spec.containers[0], {}) == [
         MountSpec("bind", "/data/", source, ["rbind", "private", "rw"]),
         MountSpec("bind", "/data/deep/er", source, ["rbind", "private", "ro"]),
     ]

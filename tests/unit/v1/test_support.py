@@ -153,10 +153,6 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
         ({"hostUsers": False}, "spec.hostUsers"),
         ({"os": {"name": "windows"}}, "spec.os.name"),
         ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
-        (
-            {"container": {"volumeMounts": [{"name": "v", "mountPath": "/m", "subPath": "a"}]}},
-            "spec.containers[0].volumeMounts[0].subPath",
-        ),
     ],
 )
 def test_these_are_refused_because_ignoring_them_would_be_wrong(changes: dict[str, Any], path: str) -> None:
