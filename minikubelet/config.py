@@ -46,6 +46,11 @@ class Paths:
         return self.lib / "store.db"
 
     @property
+    def seccomp(self) -> Path:
+        """Localhost profiles, put there by whoever runs the node."""
+        return self.lib / "seccomp"
+
+    @property
     def images(self) -> Path:
         return self.lib / "images"
 

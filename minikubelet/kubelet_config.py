@@ -33,7 +33,7 @@ class MemorySwap(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"}, forbid_unknown_fields=True):
-    """Defaults are the kubelet's."""
+    """Defaults are the kubelet's, but for seccompDefault (docs/decisions.md)."""
 
     apiVersion: str = API_VERSION
     kind: str = KIND
@@ -48,6 +48,7 @@ class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"},
     resolvConf: str = "/etc/resolv.conf"
     containerLogMaxSize: str = "10Mi"
     containerLogMaxFiles: int = 5
+    seccompDefault: bool = True
     evictionHard: dict[str, str] | None = None  # None: the kubelet's defaults; given, it replaces them all
     evictionSoft: dict[str, str] = {}
     evictionSoftGracePeriod: dict[str, str] = {}

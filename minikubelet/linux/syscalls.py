@@ -122,6 +122,7 @@ def close_range(first: int, last: int = 0xFFFF_FFFF, flags: int = 0) -> None:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -160,6 +161,25 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     ]
     data = (_CapabilityData * 2)(*words)
     _checked(_libc.capset(ctypes.byref(header), ctypes.byref(data)), "capset")
+
+
+class _FilterProgram(ctypes.Structure):
+    """`struct sock_fprog`."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", c_void_p))
+
+
+SECCOMP_SET_MODE_FILTER = 1
+
+_SECCOMP = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine, -1)  # older than 424, too
+_seccomp = _system_call(_SECCOMP, c_uint, c_uint, c_void_p)
+
+
+def seccomp(program: bytes, flags: int) -> None:
+    """seccomp(2): from now on the filter, an array of `struct sock_filter`, judges every system call."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    filter_ = _FilterProgram(len(program) // 8, ctypes.addressof(instructions))
+    _checked(_seccomp(SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(filter_)), "seccomp")
 
 
 # Paths

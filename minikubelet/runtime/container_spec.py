@@ -12,7 +12,14 @@ from collections.abc import Iterable
 from minikubelet.errors import CreateContainerConfigError, CreateContainerError
 from minikubelet.linux import capabilities
 from minikubelet.runtime.users import User
-from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, MountSpec, ProcessSpec, RootfsSpec
+from minikubelet.shim.protocol import (
+    ContainerRecord,
+    ContainerSpec,
+    MountSpec,
+    ProcessSpec,
+    RootfsSpec,
+    SeccompSpec,
+)
 from minikubelet.v1 import Container, EphemeralContainer, Pod, SecurityContext
 
 ALL_CAPABILITIES = "ALL"
@@ -67,7 +74,15 @@ def no_new_privileges(security: SecurityContext | None) -> bool:
     return bool(security and security.allow_privilege_escalation is False)
 
 
-def process(container: Container, *, argv: list[str], env: list[str], cwd: str, user: User) -> ProcessSpec:
+def process(
+    container: Container,
+    *,
+    argv: list[str],
+    env: list[str],
+    cwd: str,
+    user: User,
+    seccomp: SeccompSpec | None,
+) -> ProcessSpec:
     """Everything in it was looked up already. HOME is the user's, unless image or manifest say otherwise."""
     if not any(entry.startswith("HOME=") for entry in env):
         env = [*env, f"HOME={user.home}"]
@@ -80,6 +95,7 @@ def process(container: Container, *, argv: list[str], env: list[str], cwd: str, 
         groups=user.groups,
         capabilities=kept_capabilities(container.security_context),
         no_new_privileges=no_new_privileges(container.security_context),
+        seccomp=seccomp,
         tty=bool(container.tty),
         stdin=bool(container.stdin),
     )

@@ -22,7 +22,7 @@ from minikubelet.errors import CreatePodCgroupError, FailedMount
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime import env_file, hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
-from minikubelet.runtime.container_spec import container_spec, pid_target, process
+from minikubelet.runtime.container_spec import container_spec, kept_capabilities, pid_target, process
 from minikubelet.runtime.cri import ImageRef, container_hash
 from minikubelet.runtime.enforcement import enforcement
 from minikubelet.runtime.environment import (
@@ -52,6 +52,7 @@ from minikubelet.runtime.sandbox import (
     USER,
     user_label,
 )
+from minikubelet.runtime.seccomp.filters import Filters
 from minikubelet.runtime.users import container_user
 from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim.protocol import (
@@ -105,6 +106,7 @@ class Preparation:
         self._lookup = lookup
         self._configuration = configuration
         self._cgroups = cgroups
+        self._filters = Filters(paths.seccomp, confine_by_default=configuration.seccompDefault)
         self._node = node
         self.rules = enforcement(configuration, cgroups.controllers, node.memory, node.allocatable)
         self.log_size = Quantity.parse(configuration.containerLogMaxSize).value()  # bytes
@@ -220,6 +222,7 @@ class Preparation:
             argv=command_line(container, image.config, environment, container_id),
             env=process_environment(environment, image.config, facts, tty=bool(container.tty)),
             cwd=working_directory(container, image.config),
+            seccomp=self._filters.of(pod, container, kept_capabilities(container.security_context)),
             user=container_user(pod, container, image.config.user, image.layers),
         )
         return container_spec(

@@ -57,6 +57,8 @@ class Exec(ABC):
             gid=own.gid if spec.gid is None else spec.gid,
             groups=own.groups if spec.groups is None else spec.groups,
             capabilities=own.capabilities if spec.capabilities is None else spec.capabilities,
+            no_new_privileges=spec.no_new_privileges or own.no_new_privileges,
+            seccomp=own.seccomp if spec.seccomp is None else spec.seccomp,
         )
         self._loop, self._monitor, self._null = loop, monitor, null
         self._cgroup = monitor.new_exec_cgroup()

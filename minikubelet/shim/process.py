@@ -25,7 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from minikubelet.linux import capabilities, paths, syscalls
+from minikubelet.linux import paths, syscalls
+from minikubelet.shim import credentials
 from minikubelet.shim.loop import READ, Loop
 from minikubelet.shim.protocol import ProcessSpec
 
@@ -283,7 +284,8 @@ def become(process: ProcessSpec, streams: tuple[int, int, int], directory: int, 
     """Turn into the process asked for, already inside the container.
 
     1 standard streams, session, terminal · 2 working directory · 3 bounding set, groups, gid, uid,
-    capabilities · 4 no_new_privs · 5 signals, umask · 6 no descriptor above 2 survives · 7 execve
+    capabilities, no_new_privs · 4 signals, umask · 5 no descriptor above 2 survives · 6 the filter of system
+    calls · 7 execve
     """
     report.at("set up the standard streams")
     os.setsid()
@@ -297,15 +299,7 @@ def become(process: ProcessSpec, streams: tuple[int, int, int], directory: int, 
     os.fchdir(directory)
 
     report.at("set the credentials")
-    keep = capabilities.mask(capabilities.DEFAULT if process.capabilities is None else process.capabilities)
-    capabilities.drop_bounding(keep)
-    os.setgroups(process.groups or [])
-    gid, uid = process.gid or 0, process.uid or 0
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    capabilities.limit(keep if uid == 0 else 0)
-    if process.no_new_privileges:
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    credentials.assume(process)
 
     report.at("reset the signals")
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):  # what Python and the loop had changed
@@ -316,10 +310,12 @@ def become(process: ProcessSpec, streams: tuple[int, int, int], directory: int, 
     report.at("find the program")
     environment = dict(pair.partition("=")[::2] for pair in process.env)
     program = look_path(process.argv[0], environment.get("PATH", ""))
-    report.about_to_exec()
     syscalls.close_range(
         3, flags=syscalls.CLOSE_RANGE_CLOEXEC
-    )  # not before: the report must reach its reader
+    )  # at execve: the report has to reach its reader
+    report.at("load the seccomp filter")
+    report.about_to_exec()  # from here on each system call is one that the filter must allow
+    credentials.confine(process)
     try:
         os.execve(program, process.argv, environment)
     except OSError as error:

@@ -99,6 +99,14 @@ class RootfsSpec:
 
 
 @dataclass(slots=True)
+class SeccompSpec:
+    """A filter of system calls (seccomp(2)), compiled by the agent."""
+
+    program: str  # base64 of an array of struct sock_filter
+    flags: int = 0  # of SECCOMP_SET_MODE_FILTER
+
+
+@dataclass(slots=True)
 class ProcessSpec:
     """The process to execve; of a container or of an exec in it (there `uid`… None: as the container's)."""
 
@@ -109,7 +117,8 @@ class ProcessSpec:
     gid: int | None = None
     groups: list[int] | None = None
     capabilities: list[str] | None = None  # "CHOWN"…: the bounding set; None: the usual ones
-    no_new_privileges: bool = False
+    no_new_privileges: bool = False  # of an exec: also if the container's is True
+    seccomp: SeccompSpec | None = None
     tty: bool = False
     stdin: bool = False
 
@@ -229,6 +238,7 @@ def load(kind: type[T], data: dict[str, Any]) -> T:
 
 _NESTED.update(
     {
+        ("ProcessSpec", "seccomp"): SeccompSpec,
         ("ContainerSpec", "rootfs"): RootfsSpec,
         ("ContainerSpec", "process"): ProcessSpec,
         ("ContainerSpec", "mounts"): MountSpec,

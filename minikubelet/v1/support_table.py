@@ -71,6 +71,8 @@ C.terminationMessagePath C.terminationMessagePolicy C.stdin C.stdinOnce C.tty
 C.securityContext.runAsUser C.securityContext.runAsGroup C.securityContext.runAsNonRoot
 C.securityContext.capabilities.add C.securityContext.capabilities.drop
 C.securityContext.allowPrivilegeEscalation C.securityContext.readOnlyRootFilesystem
+spec.securityContext.seccompProfile.type spec.securityContext.seccompProfile.localhostProfile
+C.securityContext.seccompProfile.type C.securityContext.seccompProfile.localhostProfile
 """
 WORKING_HTTP = """
 httpGet.path httpGet.port httpGet.host httpGet.scheme httpGet.httpHeaders[*].name httpGet.httpHeaders[*].value
@@ -268,10 +270,7 @@ RULES: tuple[Rule, ...] = (
     *(
         rule
         for context in ("spec.securityContext", "C.securityContext")
-        for profile, reason in (
-            ("seccompProfile", "no system call is filtered"),
-            ("appArmorProfile", "no AppArmor profile is applied"),
-        )
+        for profile, reason in (("appArmorProfile", "no AppArmor profile is applied"),)
         for rule in (
             Rule(f"{context}.{profile}.type", WARNING, reason, EVERYTHING, only("RuntimeDefault")),
             Rule(f"{context}.{profile}.type", REFUSED, reason, EVERYTHING, only("Localhost")),

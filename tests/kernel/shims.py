@@ -214,7 +214,9 @@ class Pod:
         self.node.wait(self.client.close())
 
 
-PROCESS_FIELDS = ("env", "cwd", "uid", "gid", "groups", "capabilities", "no_new_privileges", "tty", "stdin")
+PROCESS_FIELDS = (
+    "env", "cwd", "uid", "gid", "groups", "capabilities", "no_new_privileges", "seccomp", "tty", "stdin",
+)  # fmt: skip
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Numbers of system calls, by name and binary interface.
 
-`syscalls.csv` was made from the kernel's own headers (Linux 6.1, <asm/unistd.h> of each machine); the calls that
-came later, 451 and above, have one number everywhere, and so was added x86_64's `uretprobe`. A test holds it
-against libseccomp's table. x32 shares x86_64's audit architecture and marks its calls with a bit, which the
-table leaves out.
+`syscalls.csv` was made from the kernel's own headers (Linux 6.1, <asm/unistd.h> of each machine); the calls
+that came later, 451 and above, have one number everywhere, and so was added x86_64's `uretprobe`. A test
+holds it against libseccomp's table. x32 shares x86_64's audit architecture and marks its calls with a bit,
+which the table leaves out.
 """
 
 from __future__ import annotations

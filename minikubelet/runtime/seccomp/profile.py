@@ -1,9 +1,9 @@
 """A seccomp profile as data: which system calls get which answer, under which conditions.
 
-The shape is that of an OCI runtime profile (`linux.seccomp` of the runtime specification), with the conditions
-of Docker's own files (`includes`, `excludes`, `archMap`): either kind of file may be used as a Localhost
-profile, and the default profile is made of the same pieces. What a file says and this program does not know is
-refused: half a profile is no profile. Pure.
+The shape is that of an OCI runtime profile (`linux.seccomp` of the runtime specification), with the
+conditions of Docker's own files (`includes`, `excludes`, `archMap`): either kind of file may be used as a
+Localhost profile, and the default profile is made of the same pieces. What a file says and this program
+does not know is refused: half a profile is no profile. Pure.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ class BadProfile(MinikubeletError):
 class Condition:
     """A comparison of one argument. `operator` is LT, LE, EQ, NE, GE, GT or MASKED_EQ.
 
-    For MASKED_EQ `value` is the mask and `other` what has to be left. `narrow`: the kernel takes an int here and
-    never looks at the upper half, so neither may the filter: what is equal for the one must be for the other.
+    For MASKED_EQ `value` is the mask and `other` what has to be left. `narrow`: the kernel takes an int
+    here and never looks at the upper half, so neither may the filter: what is equal for the one must be for
+    the other.
     """
 
     argument: int
@@ -176,7 +177,7 @@ def _kernel(text: str) -> tuple[int, int]:
 
 
 def _rules(call: _Call) -> list[Rule]:
-    """One rule, unless two conditions look at the same argument: then, as in runc, each is a rule of its own."""
+    """One rule; if two conditions look at the same argument, as in runc, each is a rule of its own."""
     names = tuple(call.names or ([call.name] if call.name else []))
     answer = _answer(call.action, call.errno_ret)
     conditions = tuple(map(_condition, call.args or ()))
@@ -190,7 +191,9 @@ def _condition(argument: _Argument) -> Condition:
     if operator not in ("LT", "LE", "EQ", "NE", "GE", "GT", "MASKED_EQ"):
         raise BadProfile(f"{argument.op} is no comparison")
     if not 0 <= argument.index < ARGUMENTS:
-        raise BadProfile(f"system calls have {ARGUMENTS} arguments, there is none with the index {argument.index}")
+        raise BadProfile(
+            f"system calls have {ARGUMENTS} arguments, there is none with the index {argument.index}"
+        )
     for value in (argument.value, argument.value_two):
         if not 0 <= value < 1 << 64:
             raise BadProfile(f"{value} does not fit into 64 bits")

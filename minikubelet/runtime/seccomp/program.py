@@ -3,9 +3,9 @@
     which architecture? ─▶ which call? (a binary search over the numbers) ─▶ its arguments ─▶ answer
             └── none we know: kill                 └── newer than all the profile knows: ENOSYS
 
-Calls that lie side by side and get the same answer are one range, so a search takes eight comparisons and not
-three hundred. Code is put together from the end to the beginning: whoever jumps knows how much there is to jump
-over, and there are no labels. Pure.
+Calls that lie side by side and get the same answer are one range, so a search takes eight comparisons and
+not three hundred. Code is put together from the end to the beginning: whoever jumps knows how much there is
+to jump over, and there are no labels. Pure.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def compile_profile(profile: Profile, machine: str) -> bytes:
 def _calls(abis: Sequence[Abi], profile: Profile) -> Code:
     """All calls of one architecture."""
     decisions: dict[int, Code] = {}
-    ends: list[tuple[int, Code]] = []  # from this number on: unknown to the profile, or no call of ours at all
+    ends: list[
+        tuple[int, Code]
+    ] = []  # from this number on: unknown to the profile, or no call of ours at all
     for abi in abis:
         found = _decisions(abi, profile)
         decisions |= found
@@ -111,7 +113,7 @@ def _permissive(answer: int) -> bool:
 
 
 def _decisions(abi: Abi, profile: Profile) -> dict[int, Code]:
-    """What is done at each call the profile speaks of. What only says again what the default says is left out."""
+    """What is done at each call the profile speaks of. A rule that repeats the default says nothing."""
     numbers = table(abi)
     rules: dict[int, list[Rule]] = {}
     for rule in profile.rules:

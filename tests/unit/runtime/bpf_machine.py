@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 Program = list[tuple[int, int, int, int]]
 
@@ -13,7 +14,16 @@ def load(program: bytes) -> Program:
     return list(struct.iter_unpack("=HBBI", program))
 
 
-def run(program: Program, audit: int, number: int, arguments: Sequence[int] = ()) -> int:
+@dataclass
+class Steps:
+    """How many instructions were run."""
+
+    steps: int = 0
+
+
+def run(
+    program: Program, audit: int, number: int, arguments: Sequence[int] = (), counted: Steps | None = None
+) -> int:
     """What the filter answers."""
     padded = [*arguments, *([0] * (6 - len(arguments)))]
     data = struct.unpack("=16I", struct.pack("=IIQ6Q", number, audit, 0, *padded))
@@ -22,6 +32,8 @@ def run(program: Program, audit: int, number: int, arguments: Sequence[int] = ()
     while True:
         code, true, false, k = program[at]
         at += 1
+        if counted is not None:
+            counted.steps += 1
         match code:
             case 0x20:
                 accumulator = data[k // 4]

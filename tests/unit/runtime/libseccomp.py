@@ -18,7 +18,13 @@ _library.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_ui
 _library.seccomp_export_bpf.argtypes = (ctypes.c_void_p, ctypes.c_int)
 _library.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
 
-TOKENS = {"X86_64": 0xC000003E, "X86": 0x40000003, "X32": 0x4000003E, "AARCH64": 0xC00000B7, "ARM": 0x40000028}
+TOKENS = {
+    "X86_64": 0xC000003E,
+    "X86": 0x40000003,
+    "X32": 0x4000003E,
+    "AARCH64": 0xC00000B7,
+    "ARM": 0x40000028,
+}
 _NATIVE = 0
 _OPERATORS = {"NE": 1, "LT": 2, "LE": 3, "EQ": 4, "GE": 5, "GT": 6, "MASKED_EQ": 7}
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE

@@ -1,4 +1,4 @@
-"""Filters against libseccomp's, call by call: both programs run in a BPF interpreter and must decide alike."""
+"""Filters against libseccomp's, call by call: both programs run in a BPF interpreter and decide alike."""
 
 from __future__ import annotations
 
@@ -89,10 +89,12 @@ def arguments_for(profile: Profile) -> Iterator[list[int]]:
 
 
 def assert_alike(profile: Profile, machine: str = "x86_64") -> None:
-    """Only above the newest call of the profile there is ENOSYS, as runc patches it into libseccomp's program."""
+    """Above the newest call of the profile there is ENOSYS: runc puts that before libseccomp's program."""
     ours = bpf_machine.load(compile_profile(profile, machine))
     theirs = bpf_machine.load(libseccomp.export(profile, machine))
-    abis = [abi for abi in MACHINES[machine] if abi is MACHINES[machine][0] or abi.name in profile.architectures]
+    abis = [
+        abi for abi in MACHINES[machine] if abi is MACHINES[machine][0] or abi.name in profile.architectures
+    ]
     cases = list(arguments_for(profile))
     for abi in abis:
         conditional = {
@@ -100,7 +102,11 @@ def assert_alike(profile: Profile, machine: str = "x86_64") -> None:
         } | {table(abi).get(name) for name in ("socketcall", "ipc")}
         newest = last(profile, abi)
         narrow = {  # there we look as the kernel does, and libseccomp does not
-            table(abi).get(name) for rule in profile.rules for name in rule.names for c in rule.conditions if c.narrow
+            table(abi).get(name)
+            for rule in profile.rules
+            for name in rule.names
+            for c in rule.conditions
+            if c.narrow
         }
         named = {table(abi).get(name) for rule in profile.rules for name in rule.names}
         unknown = {
@@ -149,11 +155,17 @@ CONDITIONS = st.builds(
     st.sampled_from(["LT", "LE", "EQ", "NE", "GE", "GT", "MASKED_EQ"]),
     VALUES,
     VALUES,
-).map(lambda c: c if c.operator != "MASKED_EQ" else Condition(c.argument, c.operator, c.value, c.other & c.value))
+).map(
+    lambda c: (
+        c if c.operator != "MASKED_EQ" else Condition(c.argument, c.operator, c.value, c.other & c.value)
+    )
+)
 SINGLE = ["read", "write", "openat", "clone", "personality", "mmap2", "futex", "ioctl"]
 SHARED = ["socket", "listen", "shmget", "semop", "ipc", "socketcall"]  # on i386 several names, one call
 PLAIN_RULES = st.builds(
-    Rule, st.lists(st.sampled_from(SINGLE + SHARED), min_size=1, max_size=4, unique=True).map(tuple), st.just(ALLOW)
+    Rule,
+    st.lists(st.sampled_from(SINGLE + SHARED), min_size=1, max_size=4, unique=True).map(tuple),
+    st.just(ALLOW),
 )
 CONDITIONAL_RULES = st.builds(
     Rule,
@@ -174,3 +186,114 @@ PROFILES = st.builds(
 @given(profile=PROFILES)
 def test_any_profile_decides_as_libseccomp_does(profile: Profile) -> None:
     assert_alike(profile)
+
+
+# Files
+
+
+def read(**fields: object) -> Profile:
+    return read_profile(json.dumps({"defaultAction": "SCMP_ACT_ALLOW"} | fields).encode(), here("SYS_TIME"))
+
+
+def call(**fields: object) -> dict[str, object]:
+    return {"names": ["read"], "action": "SCMP_ACT_ERRNO"} | fields
+
+
+def test_a_file_is_read_as_runc_reads_it() -> None:
+    two = [{"index": 1, "op": "SCMP_CMP_GT", "value": 1}, {"index": 1, "op": "SCMP_CMP_LT", "value": 9}]
+    profile = read(
+        defaultAction="SCMP_ACT_KILL",
+        architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        flags=["SECCOMP_FILTER_FLAG_LOG"],
+        syscalls=[call(errnoRet=13), call(action="SCMP_ACT_TRAP", args=two)],
+    )
+    assert profile.default == KILL_THREAD
+    assert profile.architectures == {"X86_64", "X86"}
+    assert profile.flags == 2
+    assert profile.rules == (
+        Rule(("read",), ERRNO | 13),
+        Rule(("read",), TRAP, (Condition(1, "GT", 1),)),  # two conditions on one argument are two rules
+        Rule(("read",), TRAP, (Condition(1, "LT", 9),)),
+    )
+    assert read(syscalls=[call()]).rules[0].answer == EPERM
+    assert read(defaultAction="SCMP_ACT_ERRNO", defaultErrnoRet=38).default == ENOSYS
+
+
+@pytest.mark.parametrize(
+    ("condition", "applies"),
+    [
+        ({"includes": {"caps": ["CAP_SYS_TIME"]}}, True),
+        ({"includes": {"caps": ["CAP_SYS_TIME", "CAP_BPF"]}}, False),
+        ({"excludes": {"caps": ["CAP_SYS_TIME"]}}, False),
+        ({"includes": {"arches": ["amd64", "x32"]}}, True),
+        ({"includes": {"arches": ["arm64"]}}, False),
+        ({"excludes": {"arches": ["amd64"]}}, False),
+        ({"includes": {"minKernel": "4.8"}}, True),
+        ({"includes": {"minKernel": "6.2"}}, False),
+        ({"includes": {}, "excludes": {}, "comment": "as older files have them"}, True),
+    ],
+)
+def test_dockers_conditions_are_understood(condition: dict[str, object], *, applies: bool) -> None:
+    assert bool(read(syscalls=[call(**condition)]).rules) is applies
+
+
+def test_dockers_map_of_architectures_is_understood() -> None:
+    machines = [
+        {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
+        {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]},
+    ]
+    assert read(archMap=machines).architectures == {"X86"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"defaultAction": "SCMP_ACT_NOTIFY"}, "nobody"),
+        ({"defaultAction": "ALLOW"}, "no action"),
+        ({"listenerPath": "/run/x"}, "unknown field `listenerPath`"),
+        ({"flags": ["SECCOMP_FILTER_FLAG_NEW_LISTENER"]}, "not supported"),
+        ({"architectures": ["amd64"]}, "no architecture"),
+        ({"syscalls": [call(args=[{"index": 6, "op": "SCMP_CMP_EQ", "value": 0}])]}, "there is none"),
+        ({"syscalls": [call(args=[{"index": 0, "op": "==", "value": 0}])]}, "no comparison"),
+        ({"syscalls": [call(args=[{"index": 0, "op": "SCMP_CMP_EQ", "value": -1}])]}, "64 bits"),
+        ({"syscalls": [call(includes={"minKernel": "new"})]}, "no version"),
+        ({"syscalls": [{"names": ["read"]}]}, "missing required field `action`"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(fields: dict[str, object], text: str) -> None:
+    with pytest.raises(BadProfile, match=text):
+        read(**fields)
+
+
+def test_a_profile_may_be_too_long() -> None:
+    rules = [Rule(("read",), TRAP, (Condition(0, "EQ", value),)) for value in range(2000)]
+    with pytest.raises(BadProfile, match="the kernel takes 4096"):
+        compile_profile(Profile(ALLOW, tuple(rules)), "x86_64")
+
+
+def test_jumps_over_more_than_a_byte_holds() -> None:
+    """Each of these calls has hundreds of instructions of its own."""
+    rules = [
+        Rule((name,), TRAP, (Condition(0, "EQ", value),))
+        for name in ("read", "openat")
+        for value in range(200)
+    ]
+    program = bpf_machine.load(compile_profile(Profile(ALLOW, tuple(rules)), "x86_64"))
+    numbers = table(X86_64)
+    for name in ("read", "write", "openat", "futex"):
+        for value in (0, 199, 200):
+            expected = TRAP if value < 200 and name in ("read", "openat") else ALLOW
+            assert bpf_machine.run(program, X86_64.audit, numbers[name], [value]) == expected
+
+
+def test_the_usual_filter_is_short_and_finds_its_answer_soon() -> None:
+    """The kernel runs it at every system call."""
+    program = bpf_machine.load(compile_profile(default.default_profile(here()), "x86_64"))
+    assert len(program) < 700
+    assert max(steps(program, X86_64.audit, number) for number in range(470)) <= 20
+
+
+def steps(program: bpf_machine.Program, audit: int, number: int) -> int:
+    counted = bpf_machine.Steps()
+    bpf_machine.run(program, audit, number, counted=counted)
+    return counted.steps
