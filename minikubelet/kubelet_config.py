@@ -49,6 +49,7 @@ class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"},
     containerLogMaxSize: str = "10Mi"
     containerLogMaxFiles: int = 5
     seccompDefault: bool = True
+    allowedUnsafeSysctls: list[str] = []
     evictionHard: dict[str, str] | None = None  # None: the kubelet's defaults; given, it replaces them all
     evictionSoft: dict[str, str] = {}
     evictionSoftGracePeriod: dict[str, str] = {}

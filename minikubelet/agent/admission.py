@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from minikubelet.v1 import Pod
 
+from .app_armor import app_armor_rejection
 from .critical_pods import NoVictims, is_critical, victims_for
 from .eviction.admission import pressure_rejection
 from .facts import Rejection
@@ -22,18 +23,21 @@ from .scheduler.node_affinity import matches_node
 from .scheduler.node_info import NodeInfo
 from .scheduler.resources import Shortage, requests_of, shortages
 from .scheduler.taints import NO_EXECUTE, untolerated
+from .sysctls import sysctl_rejection
 
 OS = "kubernetes.io/os"
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the handlers look at: the node with the other pods on it, and its pressure conditions that are
-    true.
+    """What the handlers look at: the node with the other pods on it, its pressure conditions that are true,
+    what its configuration allows, and what it cannot do.
     """
 
     node: NodeInfo
     pressure: Sequence[str] = ()
+    allowed_unsafe_sysctls: Sequence[str] = ()
+    no_app_armor: str = ""  # why its profiles cannot be enforced
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +133,12 @@ def _predicate_failed(predicate: str, text: str) -> Rejection:
     return Rejection(predicate, f"Predicate {predicate} failed: {text}")
 
 
-HANDLERS: tuple[Handler, ...] = (_pressure, _operating_system, _predicates)
+def _sysctls(pod: Pod, around: Surroundings) -> Verdict:
+    return Verdict(sysctl_rejection(pod, around.allowed_unsafe_sysctls))
+
+
+def _app_armor(pod: Pod, around: Surroundings) -> Verdict:
+    return Verdict(app_armor_rejection(pod, around.no_app_armor))
+
+
+HANDLERS: tuple[Handler, ...] = (_pressure, _sysctls, _operating_system, _predicates, _app_armor)

@@ -24,6 +24,7 @@ from typing import Any
 
 from minikubelet.agent import config_objects
 from minikubelet.agent.admission import Surroundings, admit
+from minikubelet.agent.app_armor import why_not_enforced
 from minikubelet.agent.binder import Binder
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.conditions import DISRUPTION_TARGET, OWNED
@@ -43,6 +44,7 @@ from minikubelet.agent.room_making import RoomMaking
 from minikubelet.agent.scheduler.binding import wants_binding
 from minikubelet.agent.scheduler_cache import SchedulerCache
 from minikubelet.agent.static_pods import StaticPods
+from minikubelet.agent.sysctls import allowed_unsafe
 from minikubelet.agent.taint_eviction import TaintEviction
 from minikubelet.agent.upkeep import Upkeep
 from minikubelet.config import Paths
@@ -85,6 +87,8 @@ class Node(NodeAccess):
         self.node_name = facts.name
         self._facts = facts
         self._clock = Clock()
+        self._allowed_sysctls = allowed_unsafe(configuration.allowedUnsafeSysctls)
+        self._no_app_armor = why_not_enforced()
         self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
         self._cache = SchedulerCache(facts.name)
         self._tasks: list[asyncio.Task[None]] = []
@@ -245,7 +249,9 @@ class Node(NodeAccess):
 
     def _admit(self, pod: Pod) -> None:
         """The kubelet's own look at a pod that begins: one that is rejected is over at once (1.5, 7.1)."""
-        around = Surroundings(self._cache.beside(uid_of(pod)), self._upkeep.pressures)
+        around = Surroundings(
+            self._cache.beside(uid_of(pod)), self._upkeep.pressures, self._allowed_sysctls, self._no_app_armor
+        )
         verdict = admit(pod, around)
         if verdict.rejection is not None:
             reason, message = verdict.rejection.reason, verdict.rejection.message

@@ -198,6 +198,7 @@ def node_status(
             "operatingSystem": "linux",
             "architecture": facts.architecture,
         },
+        "features": {"supplementalGroupsPolicy": True},
     }
 
 

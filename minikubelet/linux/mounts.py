@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -163,15 +163,21 @@ class Bind:
 
 @dataclass(slots=True)
 class Devices:
-    """A fresh /dev, filled before anybody could touch it: no name in it can be a trap (CVE-2025-31133)."""
+    """A fresh /dev, filled before anybody could touch it: no name in it can be a trap (CVE-2025-31133).
+
+    `of_node`: with all devices the node has now, as containerd does it for a privileged container.
+    """
 
     destination: str = "/dev"
+    of_node: bool = False
+    more: list[tuple[str, os.stat_result]] = field(default_factory=list)
 
     def describe(self) -> str:
         return f"make devices in {self.destination}"
 
     def prepare(self) -> None:
-        return
+        if self.of_node:
+            self.more = list(_node_devices("/dev"))
 
     def execute(self, root: int) -> None:
         target = paths.open_or_make_directory(root, self.destination, resolve=syscalls.RESOLVE_NO_SYMLINKS)
@@ -184,7 +190,31 @@ class Devices:
             os.mknod(name, 0o666 | stat.S_IFCHR, os.makedev(major, minor), dir_fd=tree)
         for name, link in DEVICE_LINKS:
             os.symlink(link, name, dir_fd=tree)
+        for path, found in self.more:
+            _copy_device(path, found, tree)
         trees.attach(tree, target)
+
+
+def _node_devices(directory: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Paths below the directory, links not followed. What a container has for itself is left out."""
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+        found = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode) and entry.name not in (*DEVICE_DIRECTORIES, "fd"):
+            for path, status in _node_devices(entry.path):
+                yield f"{entry.name}/{path}", status
+        elif (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)) and entry.name not in _OWN_DEVICES:
+            yield entry.name, found
+
+
+def _copy_device(path: str, found: os.stat_result, tree: int) -> None:
+    *directories, _ = path.split("/")
+    for depth in range(len(directories)):
+        try:
+            os.mkdir("/".join(directories[: depth + 1]), 0o755, dir_fd=tree)
+        except FileExistsError:
+            continue
+    os.mknod(path, found.st_mode, found.st_rdev, dir_fd=tree)
+    os.chown(path, found.st_uid, found.st_gid, dir_fd=tree)
 
 
 DEVICE_NODES = (
@@ -204,6 +234,7 @@ DEVICE_LINKS = (
     ("ptmx", "pts/ptmx"),
 )
 DEVICE_DIRECTORIES = ("pts", "shm", "mqueue")
+_OWN_DEVICES = (*(name for name, _, _ in DEVICE_NODES), *(name for name, _ in DEVICE_LINKS), "console")
 
 
 @dataclass(slots=True)

@@ -60,7 +60,9 @@ def pid_target(pod: Pod, container: Container, records: Iterable[ContainerRecord
 
 
 def kept_capabilities(security: SecurityContext | None) -> list[str]:
-    """The default set, with `drop` taken out and `add` put in."""
+    """The default set, with `drop` taken out and `add` put in; all if privileged, whatever else it says."""
+    if security and security.privileged:
+        return list(capabilities.NAMES)
     asked = security.capabilities if security else None
     drop = {_plain(name) for name in (asked.drop or ())} if asked else set()
     add = [_plain(name) for name in (asked.add or ())] if asked else []
@@ -117,8 +119,9 @@ def container_spec(
     pid_target: str,
     labels: dict[str, str],
 ) -> ContainerSpec:
-    security = container.security_context
-    rootfs.readonly = bool(security and security.read_only_root_filesystem)
+    security = container.security_context or SecurityContext()
+    rootfs.readonly = bool(security.read_only_root_filesystem)
+    unmasked = security.privileged or security.proc_mount == "Unmasked"
     return ContainerSpec(
         id=container_id,
         name=container.name or "",
@@ -127,8 +130,9 @@ def container_spec(
         rootfs=rootfs,
         process=process,
         mounts=mounts,
-        masked_paths=[*MASKED_PATHS, *masked],
-        readonly_paths=list(READONLY_PATHS),
+        masked_paths=[*masked] if unmasked else [*MASKED_PATHS, *masked],
+        readonly_paths=[] if unmasked else list(READONLY_PATHS),
+        privileged=bool(security.privileged),
         log_path=log_path,
         oom_score_adj=oom_score_adj,
         pid_mode=pid_mode(pod, container),

@@ -53,6 +53,7 @@ from minikubelet.runtime.sandbox import (
     user_label,
 )
 from minikubelet.runtime.seccomp.filters import Filters
+from minikubelet.runtime.sysctls import sandbox_sysctls
 from minikubelet.runtime.users import container_user
 from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim.protocol import (
@@ -69,7 +70,6 @@ from minikubelet.v1.quantity import Quantity
 # (resource, namespace, name) → the object, or None
 Lookup = Callable[[str, str, str], dict[str, Any] | None]
 
-SANDBOX_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 TERMINATION_LOG = "/dev/termination-log"
 ETC_HOSTS = Path("/etc/hosts")
 
@@ -138,7 +138,7 @@ class Preparation:
             host_ipc=bool(spec.host_ipc),
             host_pid=bool(spec.host_pid),
             share_process_namespace=bool(spec.share_process_namespace),
-            sysctls={} if host_network else dict(SANDBOX_SYSCTLS),
+            sysctls=sandbox_sysctls(pod),
             labels={CGROUP: cgroup},
         )
 

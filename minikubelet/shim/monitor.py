@@ -101,7 +101,7 @@ class Monitor:
         self._log = CriLog(spec.log_path)
         self.devpts = trees.new_filesystem("devpts", 0, (("gid", "5"), ("mode", "620"), ("ptmxmode", "666")))
         with process.open_directory(spec.cgroup) as directory:
-            if not spec.all_devices:
+            if not spec.privileged:
                 devices.attach_policy(self._sandbox.device_policy(), directory)
             streams = process.Streams.open(spec.process, null, self.devpts)
             try:

@@ -141,7 +141,7 @@ class ContainerSpec:
     pid_mode: str = "container"  # "container", "pod" (shareProcessNamespace), "host", "target"
     pid_target: str = ""  # the id of the container whose PID namespace is joined
     stdin_once: bool = False
-    all_devices: bool = False  # privileged: no device policy on its cgroup
+    privileged: bool = False  # no device policy on its cgroup, all the node's devices, /sys writable
     labels: dict[str, str] = field(default_factory=dict)  # opaque to the shim, returned in its state
 
 

@@ -2,8 +2,8 @@
 
 What every container has comes first, then the mounts of its specification from the shortest path to the
 longest, then what is hidden and what is read-only. A mount of the specification replaces the usual one at
-the same place and all below it: an emptyDir on /dev/shm, a hostPath on /dev, a writable sysfs of a
-privileged container.
+the same place and all below it: an emptyDir on /dev/shm, a hostPath on /dev. A privileged container has the
+node's devices in its /dev and may write to /sys.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def plan(spec: ContainerSpec, sandbox: Sandbox, devpts: int, terminal: int) -> l
     replaced = {_normal(mount.destination) for mount in own}
     usual = [
         (destination, operation)
-        for destination, operation in _usual(sandbox, devpts, terminal)
+        for destination, operation in _usual(sandbox, devpts, terminal, privileged=spec.privileged)
         if not any(destination == path or destination.startswith(f"{path}/") for path in replaced)
     ]
     return [
@@ -35,11 +35,12 @@ def plan(spec: ContainerSpec, sandbox: Sandbox, devpts: int, terminal: int) -> l
     ]
 
 
-def _usual(sandbox: Sandbox, devpts: int, terminal: int) -> list[tuple[str, Operation]]:
+def _usual(sandbox: Sandbox, devpts: int, terminal: int, *, privileged: bool) -> list[tuple[str, Operation]]:
     shm = Options.parse(_QUIET)
+    kernel = Options.parse([*_QUIET, "rw" if privileged else "ro"])
     operations: list[tuple[str, Operation]] = [
         ("/proc", Filesystem("proc", "/proc", Options.parse(_QUIET))),
-        ("/dev", Devices()),
+        ("/dev", Devices(of_node=privileged)),
         ("/dev/pts", Bind("devpts", "/dev/pts", Options.parse(["nosuid", "noexec"]), tree=devpts)),
         (
             "/dev/shm",
@@ -48,8 +49,8 @@ def _usual(sandbox: Sandbox, devpts: int, terminal: int) -> list[tuple[str, Oper
             else Bind("the pod's shm", "/dev/shm", shm, sandbox.shm),
         ),
         ("/dev/mqueue", Filesystem("mqueue", "/dev/mqueue", Options.parse(_QUIET))),
-        ("/sys", Filesystem("sysfs", "/sys", Options.parse([*_QUIET, "ro"]))),
-        ("/sys/fs/cgroup", Filesystem("cgroup2", "/sys/fs/cgroup", Options.parse([*_QUIET, "ro"]))),
+        ("/sys", Filesystem("sysfs", "/sys", kernel)),
+        ("/sys/fs/cgroup", Filesystem("cgroup2", "/sys/fs/cgroup", kernel)),
     ]
     if terminal >= 0:
         operations.append(("/dev/console", Console(terminal)))

@@ -74,14 +74,20 @@ def enter(spec: SandboxSpec, null: int, shm: int) -> Sandbox:
     return sandbox
 
 
-_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+_IPC_SYSCTLS = ("kernel/shm", "kernel/msg", "kernel/sem", "fs/mqueue/")
+_SWAPPED = str.maketrans("./", "/.")
 
 
 def set_sysctl(spec: SandboxSpec, name: str, value: str) -> None:
-    """Only what belongs to a namespace the pod has for itself: everything else would change the node."""
-    of_network = name.startswith("net.") and not spec.host_network
-    of_ipc = name.startswith(_IPC_SYSCTLS) and not spec.host_ipc
-    path = name if "/" in name else name.replace(".", "/")
+    """Only what belongs to a namespace the pod has for itself: everything else would change the node.
+
+    As sysctl(8), the name may have either separator, and the first says which; the other is then a dot in a
+    file's name (net.ipv4.conf.eth0/1.forwarding).
+    """
+    separator = next((letter for letter in name if letter in "./"), "/")
+    path = name if separator == "/" else name.translate(_SWAPPED)
+    of_network = path.startswith("net/") and not spec.host_network
+    of_ipc = path.startswith(_IPC_SYSCTLS) and not spec.host_ipc
     if not (of_network or of_ipc) or ".." in path.split("/"):
         raise PermissionError(1, "not a sysctl of the pod's own namespaces", name)
     paths.write_kernel_file(f"/proc/sys/{path}", value, syscalls.PROC_SUPER_MAGIC)

@@ -71,6 +71,11 @@ C.terminationMessagePath C.terminationMessagePolicy C.stdin C.stdinOnce C.tty
 C.securityContext.runAsUser C.securityContext.runAsGroup C.securityContext.runAsNonRoot
 C.securityContext.capabilities.add C.securityContext.capabilities.drop
 C.securityContext.allowPrivilegeEscalation C.securityContext.readOnlyRootFilesystem
+C.securityContext.privileged C.securityContext.procMount
+spec.securityContext.supplementalGroupsPolicy
+spec.securityContext.sysctls[*].name spec.securityContext.sysctls[*].value
+spec.securityContext.appArmorProfile.type spec.securityContext.appArmorProfile.localhostProfile
+C.securityContext.appArmorProfile.type C.securityContext.appArmorProfile.localhostProfile
 spec.securityContext.seccompProfile.type spec.securityContext.seccompProfile.localhostProfile
 C.securityContext.seccompProfile.type C.securityContext.seccompProfile.localhostProfile
 """
@@ -227,14 +232,6 @@ RULES: tuple[Rule, ...] = (
     # Security of the pod
     Rule("spec.securityContext.fsGroup", REFUSED, "volumes keep their group", EVERYTHING, IF_PRESENT),
     Rule("spec.securityContext.fsGroupChangePolicy", WARNING, "volumes keep their group", EVERYTHING),
-    Rule(
-        "spec.securityContext.supplementalGroupsPolicy",
-        REFUSED,
-        "groups of the image's /etc/group are always added",
-        EVERYTHING,
-        unless("Merge"),
-    ),
-    Rule("spec.securityContext.sysctls", REFUSED, "kernel parameters are not set", EVERYTHING),
     Rule("spec.securityContext.seLinuxOptions", REFUSED, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.seLinuxChangePolicy", WARNING, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
@@ -262,21 +259,8 @@ RULES: tuple[Rule, ...] = (
         NEVER,
     ),
     # Security of containers
-    Rule("C.securityContext.privileged", REFUSED, "privileged containers are not made", EVERYTHING),
-    Rule("C.securityContext.procMount", REFUSED, "/proc is always masked", EVERYTHING, unless("Default")),
     Rule("C.securityContext.seLinuxOptions", REFUSED, "no SELinux label is set", NEVER),
     Rule("C.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
-    # Profiles, of the pod and of a container; a profile's name goes with its type.
-    *(
-        rule
-        for context in ("spec.securityContext", "C.securityContext")
-        for profile, reason in (("appArmorProfile", "no AppArmor profile is applied"),)
-        for rule in (
-            Rule(f"{context}.{profile}.type", WARNING, reason, EVERYTHING, only("RuntimeDefault")),
-            Rule(f"{context}.{profile}.type", REFUSED, reason, EVERYTHING, only("Localhost")),
-            Rule(f"{context}.{profile}.localhostProfile", REFUSED, reason, EVERYTHING, ALWAYS_FINE),
-        )
-    ),
     # Volumes
     Rule(
         "spec.volumes[*].emptyDir.medium", REFUSED, "no huge pages are mounted", EVERYTHING, unless("Memory")

@@ -341,5 +341,5 @@ def test_devices_of_the_node_cannot_be_opened(node: Node) -> None:
     assert pod.sh(DEVICES) == refused
     container = pod.start("sleep", "1000")
     assert container.exec("sh", "-c", DEVICES)[1] == refused
-    said = pod.sh("mknod /some c 240 7; dd if=/some 2>&1 || true", all_devices=True)
+    said = pod.sh("mknod /some c 240 7; dd if=/some 2>&1 || true", privileged=True)
     assert "No such device or address" in said

@@ -100,8 +100,8 @@ def test_these_are_accepted_without_a_word(changes: dict[str, Any]) -> None:
             "spec.containers[0].lifecycle.postStart.tcpSocket: ignored: the hook fails, as everywhere",
         ),
         (
-            {"container": {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}},
-            "spec.containers[0].securityContext.seccompProfile.type: ignored: no system call is filtered",
+            {"securityContext": {"seLinuxChangePolicy": "Recursive"}},
+            "spec.securityContext.seLinuxChangePolicy: ignored: no SELinux label is set",
         ),
         (
             {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "emptyDir": {"sizeLimit": "1Mi"}}]},
@@ -121,20 +121,12 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             "spec.containers[0].ports[0].hostPort",
         ),
         (
-            {"container": {"securityContext": {"privileged": True}}},
-            "spec.containers[0].securityContext.privileged",
+            {"container": {"securityContext": {"seLinuxOptions": {"level": "s0"}}}},
+            "spec.containers[0].securityContext.seLinuxOptions",
         ),
         (
-            {"init": {"securityContext": {"privileged": True}}},
-            "spec.initContainers[0].securityContext.privileged",
-        ),
-        (
-            {
-                "container": {
-                    "securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "p"}}
-                }
-            },
-            "spec.containers[0].securityContext.seccompProfile.type",
+            {"init": {"securityContext": {"seLinuxOptions": {"level": "s0"}}}},
+            "spec.initContainers[0].securityContext.seLinuxOptions",
         ),
         (
             {"container": {"resources": {"claims": [{"name": "gpu"}]}}},
