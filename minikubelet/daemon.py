@@ -28,7 +28,7 @@ from minikubelet.agent.node_status import allocatable, boot_id, default_node_nam
 from minikubelet.config import AgentOptions, Paths
 from minikubelet.errors import NodeNotFit
 from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
-from minikubelet.linux import cgroup
+from minikubelet.linux import cgroup, processes
 from minikubelet.runtime import doctor
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
@@ -40,6 +40,7 @@ from minikubelet.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+OOM_SCORE_ADJ = -999  # the kubelet's own (14.3); shims have -998, containers what their class gives them
 SHIMS = "minikubelet"  # cgroup of the zygote and all shims
 
 
@@ -47,6 +48,7 @@ def run(options: AgentOptions) -> int:
     """Until a signal. Raises NodeNotFit before anything was changed."""
     logging.basicConfig(level=logging.INFO, format="%(levelname).1s %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
+    processes.set_oom_score(OOM_SCORE_ADJ)
     paths = Paths.under(options.root)
     configuration = read_configuration(options.config)
     # What cannot be read is said before anything is changed.

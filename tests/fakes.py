@@ -112,6 +112,8 @@ class FakeRuntimeService:
         self.image_errors: dict[str, tuple[str, str]] = {}  # image → (reason, message): what is wrong with it
         self.sandbox_errors: list[str | Exception] = []  # each fails one run_pod_sandbox
         self.stop_errors: list[str] = []  # each fails one stop_container
+        self.cleanup_seconds = 0.0  # that remove_volumes takes
+        self.without_volumes: set[str] = set()  # uids of pods whose volumes were removed
         self.usages: dict[str, PodUsage] = {}  # pod uid → what its cgroup says
         self.disk_usages: dict[str, PodDiskUsage] = {}
         self.refresh_errors: list[FailedMount] = []  # of every refresh_volumes
@@ -193,6 +195,10 @@ class FakeRuntimeService:
     async def remove_pod_sandbox(self, uid: str) -> None:
         await self.stop_pod_sandbox(uid)
         self.forget(uid)
+
+    async def remove_volumes(self, uid: str) -> None:
+        await asyncio.sleep(self.cleanup_seconds)
+        self.without_volumes.add(uid)
 
     async def remove_pod(self, uid: str) -> None:
         await self.remove_pod_sandbox(uid)

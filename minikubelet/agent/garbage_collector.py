@@ -77,7 +77,7 @@ class GarbageCollector:
                 await asyncio.sleep(CONTAINER_PERIOD)
                 await self.collect_containers()
                 await self._use.service.remove_orphans(self._use.known())
-            await self._try_images()
+            await self.try_images()
 
     async def reclaim(self) -> None:
         """All that nobody uses: dead containers, also those that would be kept as lastState, and images."""
@@ -117,7 +117,7 @@ class GarbageCollector:
             self._use.node.node_event("Warning", "FreeDiskSpaceFailed", text)
             raise ImageGCError(text)
 
-    async def _try_images(self) -> None:
+    async def try_images(self) -> None:
         """Only the second failure in a row is an Event."""
         try:
             await self.collect_images()

@@ -70,6 +70,7 @@ class PodWorker:
         self._removed = False  # the API object is gone
         self._override: PhaseOverride | None = None  # somebody else ends the pod
         self.stopped = asyncio.Event()  # nothing of it runs, and nothing will again
+        self.cleaned_up = asyncio.Event()  # nor does it hold memory or disk, but for layers and logs
         self._least_grace: int | None = None
         self._belief = pod.status or PodStatus()  # what we know; at first, what the API knows of us
         self._published = self._belief
@@ -272,14 +273,19 @@ class PodWorker:
     # Terminated
 
     async def _clean_up(self, pod: Pod) -> float | None:
-        """A finished pod keeps its records and logs until it is deleted; then nothing of it stays."""
+        """A finished pod keeps its records and logs until it is deleted; then nothing of it stays. What its
+        volumes held goes at once: nobody will look at it, and memory and disk are for those that run.
+        """
         assert pod.metadata is not None
         deleted = self._removed or pod.metadata.deletion_timestamp is not None
         if deleted:
             self._use.prober.remove_pod(self._uid)
             await self._use.runtime.remove_pod(self._uid)
+        else:
+            await self._use.runtime.remove_volumes(self._uid)
         if self._observed is not None:
             self._publish(pod, final_status(pod, self._belief))
+        self.cleaned_up.set()
         if not deleted:
             return None
         self.phase = Phase.FINISHED

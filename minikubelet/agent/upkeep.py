@@ -1,10 +1,11 @@
-"""What keeps the node itself in order: eviction and garbage collection, wired together.
+"""What keeps the node in order: eviction, garbage collection, the watch for system OOM; wired together.
 
 `Node` owns one, runs its stories as tasks, and asks it what the node suffers from before it lets a pod in.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
@@ -19,8 +20,11 @@ from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.config import Paths
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime.images import ImageStore
+from minikubelet.runtime.kernel_log import system_ooms
 from minikubelet.runtime.node_stats import read_file_system
 from minikubelet.runtime.service import Service
+
+logger = logging.getLogger(__name__)
 
 
 class Upkeep:
@@ -60,6 +64,7 @@ class Upkeep:
             reclaim_disk=self._garbage.reclaim,
         )
         self._evictions = EvictionManager(eviction_settings(configuration), surroundings)
+        self._objects = objects
 
     @property
     def pressures(self) -> tuple[str, ...]:
@@ -68,4 +73,17 @@ class Upkeep:
 
     def stories(self) -> dict[str, Coroutine[Any, Any, None]]:
         """By the name of their task."""
-        return {"evict": self._evictions.run(), "collect_garbage": self._garbage.run()}
+        return {
+            "evict": self._evictions.run(),
+            "collect_garbage": self._garbage.run(),
+            "watch_system_oom": self._watch_system_oom(),
+        }
+
+    async def _watch_system_oom(self) -> None:
+        """The kernel had to kill something because the whole node was out of memory (12.2)."""
+        try:
+            async for oom in system_ooms():
+                text = f"System OOM encountered, victim process: {oom.process}, pid: {oom.pid}"
+                self._objects.node_event("Warning", "SystemOOM", text)
+        except OSError as error:
+            logger.warning("cannot read the kernel's log, so there will be no Event SystemOOM: %s", error)

@@ -178,6 +178,9 @@ class RuntimeService(Protocol):
     async def remove_pod_sandbox(self, uid: str) -> None:
         """Remove what is left of the pod's sandboxes and containers: records, layers, cgroups."""
 
+    async def remove_volumes(self, uid: str) -> None:
+        """The pod has ended: what its own volumes held on disk or in memory goes; records and logs stay."""
+
     async def remove_pod(self, uid: str) -> None:
         """As above, and volumes, logs and the pod directory: the pod is finished for good."""
 

@@ -156,6 +156,9 @@ class Preparation:
             return []
         return await asyncio.to_thread(volumes.refresh, self._volumes(pod))
 
+    async def remove_volumes(self, uid: str) -> None:
+        await asyncio.to_thread(volumes.tear_down, self._paths.pod(uid))
+
     async def remove_pod(self, uid: str) -> None:
         """Volumes and the pod directory."""
         directory = self._paths.pod(uid)

@@ -151,6 +151,9 @@ class Service:
             await self._cgroups.remove(sandbox.cgroup)
         await _remove_tree(self._paths.sandbox(uid))
 
+    async def remove_volumes(self, uid: str) -> None:
+        await self._prepare.remove_volumes(uid)
+
     async def remove_pod(self, uid: str) -> None:
         await self.remove_pod_sandbox(uid)
         await self._prepare.remove_pod(uid)

@@ -37,7 +37,8 @@ spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityCont
 spec.securityContext.supplementalGroups
 spec.ephemeralContainers[*].targetContainerName
 spec.imagePullSecrets[*].name
-spec.volumes[*].name spec.volumes[*].hostPath.path spec.volumes[*].hostPath.type
+spec.volumes[*].name spec.volumes[*].emptyDir.sizeLimit
+spec.volumes[*].hostPath.path spec.volumes[*].hostPath.type
 
 spec.volumes[*].configMap.name spec.volumes[*].configMap.optional spec.volumes[*].configMap.defaultMode
 spec.volumes[*].configMap.items[*].key spec.volumes[*].configMap.items[*].path
@@ -265,7 +266,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec.volumes[*].emptyDir.medium", REFUSED, "no huge pages are mounted", EVERYTHING, unless("Memory")
     ),
-    Rule("spec.volumes[*].emptyDir.sizeLimit", WARNING, "the size is not enforced", EVERYTHING),
     *(
         Rule(f"spec.volumes[*].{source}", REFUSED, "this volume cannot be mounted", EVERYTHING, IF_PRESENT)
         for source in ("image", "persistentVolumeClaim")

@@ -27,6 +27,7 @@ from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import (
     ContainerStatus,
     ExecResult,
+    PodDiskUsage,
     PodLifecycleEvent,
     PodRuntimeStatus,
     RuntimeService,
@@ -221,6 +222,15 @@ def test_a_new_sandbox_is_ready_and_has_an_address(play):
 def test_of_an_unknown_pod_nothing_exists(play):
     async def story(stage):
         assert await stage.status() == PodRuntimeStatus(stage.uid)
+        assert await stage.runtime.stats(stage.uid) == []
+
+    play(story)
+
+
+def test_an_unknown_pod_uses_nothing(play):
+    async def story(stage):
+        assert await stage.runtime.pod_usage(stage.uid) is None
+        assert await stage.runtime.disk_usage(stage.uid) == PodDiskUsage()
         assert await stage.runtime.stats(stage.uid) == []
 
     play(story)

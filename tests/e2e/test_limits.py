@@ -86,3 +86,31 @@ def test_a_best_effort_pod_is_killed_first(agent: Agent) -> None:
     assert (cgroup / "cpu.weight").read_text().strip() == "1"
     assert (cgroup / "memory.max").read_text().strip() == "max"
     agent.run("delete", "pod", "cheap")
+
+
+def test_an_exec_beyond_the_memory_limit_takes_the_whole_container_with_it(agent: Agent) -> None:
+    """F14: what a probe or an exec eats is the container's; memory.oom.group ends all of it together."""
+    limits = {"resources": {"limits": {"memory": "32Mi"}}}
+    agent.apply(simple_pod("host", "sleep", "infinity", container=limits, restartPolicy="Never"))
+    agent.wait_running("host")
+    agent.call("exec", "host", "--", "tail", "/dev/zero")
+    until(lambda: agent.phase("host") == "Failed", what="host Failed")
+    ended = agent.container("host")["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
+    agent.run("delete", "pod", "host")
+
+
+def test_the_agent_and_its_shims_are_killed_last_14_3(agent: Agent) -> None:
+    """F14: the defences are `processes.set_oom_score` in `daemon.run` and in `shim.shim`."""
+    agent.apply(simple_pod("guarded", "sleep", "infinity"))
+    agent.wait_running("guarded")
+    assert agent.process is not None
+    scores = {agent.process.pid: "-999"}
+    for directory in Path("/proc").glob("[0-9]*"):
+        name = (directory / "comm").read_text().strip() if (directory / "comm").exists() else ""
+        if name.startswith("mk-") and name != "mk-zygote":
+            scores[int(directory.name)] = "-998"
+    assert len(scores) > 1
+    found = {pid: Path(f"/proc/{pid}/oom_score_adj").read_text().strip() for pid in scores}
+    assert found == scores
+    agent.run("delete", "pod", "guarded")

@@ -38,6 +38,7 @@ PERIOD = 10.0
 AT_ONCE = 1  # grace of a hard eviction
 LEAST_PATIENCE = 10.0  # before the runtime is said to be late with a kill (4.6)
 TOO_LATE = "Container runtime did not kill the pod within specified grace period."
+PATIENCE_WITH_CLEANUP = 30.0
 PATIENCE_WITH_DU = 5.0  # what is not measured by then is looked at in a later round
 
 
@@ -77,7 +78,10 @@ class EvictionManager:
 
     async def run(self) -> None:
         while True:
-            if not await self.synchronize():
+            evicted = await self.synchronize()
+            if evicted:
+                await self._clean_up(evicted)
+            else:
                 await asyncio.sleep(PERIOD)
 
     async def synchronize(self) -> Sequence[PodWorker]:
@@ -166,6 +170,15 @@ class EvictionManager:
 
     def _active(self) -> list[PodWorker]:
         return [worker for worker in self._use.workers() if worker.is_active]
+
+    async def _clean_up(self, evicted: Sequence[PodWorker]) -> None:
+        """Not before their volumes are gone, too, is it seen what the eviction was good for."""
+        try:
+            async with asyncio.timeout(PATIENCE_WITH_CLEANUP):
+                for worker in evicted:
+                    await worker.cleaned_up.wait()
+        except TimeoutError:
+            logger.warning("evicted pods still hold memory or disk; going on without")
 
     async def _evict(self, worker: PodWorker, message: str, grace: int, disruption: str = "") -> None:
         """Returns when nothing of it runs any more, or when that takes too long."""

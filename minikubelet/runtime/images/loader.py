@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from minikubelet.errors import ImageError
+from minikubelet.linux import processes
 from minikubelet.runtime.images import archive
 from minikubelet.runtime.images.config import ImageConfig
 from minikubelet.runtime.images.layer import BadLayer, Readable, unpack
@@ -56,6 +57,7 @@ DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstd.ZstdErro
 def main() -> int:
     store, path = Path(sys.argv[1]), sys.argv[2]
     os.umask(0o022)
+    processes.set_oom_score(0)  # a stranger's archive is not worth the agent's protection
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     try:
         loaded = load(store, path)

@@ -103,10 +103,6 @@ def test_these_are_accepted_without_a_word(changes: dict[str, Any]) -> None:
             {"securityContext": {"seLinuxChangePolicy": "Recursive"}},
             "spec.securityContext.seLinuxChangePolicy: ignored: no SELinux label is set",
         ),
-        (
-            {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "emptyDir": {"sizeLimit": "1Mi"}}]},
-            "spec.volumes[1].emptyDir.sizeLimit: ignored: the size is not enforced",
-        ),
     ],
 )
 def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from minikubelet.agent.eviction.manager import EvictionManager, Surroundings
 from minikubelet.agent.eviction.thresholds import Observation, eviction_settings
@@ -30,6 +30,7 @@ class Stage:
         self.left = 500
         self.signal = "memory.available"
         self.freed_by_reclaim = 0
+        self.looked: Callable[[], None] = lambda: None
         self.pressures: list[Sequence[str]] = []
         self.node_events: list[tuple[str, str, str]] = []
         hard = {"memory.available": "100Mi", "nodefs.available": "100Mi"}
@@ -42,7 +43,7 @@ class Stage:
                 node=self,
                 clock=self.story.clock,
                 workers=lambda: [self.story.worker],
-                observe=lambda: {self.signal: Observation(self.left * MI, 1000 * MI)},
+                observe=self.observe,
                 reclaim_disk=self.reclaim,
             ),
         )
@@ -56,6 +57,10 @@ class Stage:
     async def end(self) -> None:
         self.task.cancel()
         await self.story.end_agent()
+
+    def observe(self) -> dict[str, Observation]:
+        self.looked()
+        return {self.signal: Observation(self.left * MI, 1000 * MI)}
 
     async def reclaim(self) -> None:
         self.left += self.freed_by_reclaim
@@ -183,6 +188,20 @@ async def test_a_volume_beyond_its_limit_evicts_its_pod_without_disruption_10_2(
 
 
 @in_virtual_time
+async def test_the_next_look_waits_until_the_evicted_pod_has_given_everything_back() -> None:
+    """Else the next pod would go for memory that the first still holds: the wait is `manager._clean_up`."""
+    stage = Stage(make_pod("web"))
+    stage.story.runtime.cleanup_seconds = 5
+    looks: list[float] = []
+    stage.looked = lambda: looks.append(stage.story.now)
+    await stage.begin()
+    stage.left = 50
+    await asyncio.sleep(30)
+    assert looks == [0, 10, 15, 25]
+    await stage.end()
+
+
+@in_virtual_time
 async def test_an_evicted_pod_is_not_evicted_again_nor_restarted() -> None:
     stage = Stage(make_pod("web"))
     await stage.begin()
@@ -190,4 +209,5 @@ async def test_an_evicted_pod_is_not_evicted_again_nor_restarted() -> None:
     await asyncio.sleep(120)
     assert len(stage.story.recorder.messages("Evicted")) == 1
     assert stage.story.starts() == [0]
+    assert stage.story.runtime.without_volumes == {UID}
     await stage.end()

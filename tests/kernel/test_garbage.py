@@ -1,0 +1,182 @@
+"""Garbage on a real disk: unused images, containers of evicted pods, folders without a pod (14.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minikubelet.agent.clock import Clock
+from minikubelet.agent.garbage_collector import Belongings, GarbageCollector, ImageGCError
+from minikubelet.agent.image_gc import ImageGCSettings
+from minikubelet.config import Paths
+from minikubelet.runtime.images import HOST_IMAGE, Image, ImageStore
+from minikubelet.runtime.node_stats import Left
+from minikubelet.v1 import PodStatus
+from tests.contract.test_runtime_service import FAILS, STAYS, Stage, real_stage
+from tests.kernel.test_images import docker_archive, entry, folder, tar
+from tests.unit.agent.pods import make_pod
+
+KIB = 1 << 10
+
+
+class LaterClock(Clock):
+    """Real time, and what the test adds to it."""
+
+    later = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.later
+
+
+@dataclass
+class Neighbours:
+    """Everybody the collector asks besides the runtime."""
+
+    workers: list[Any] = field(default_factory=list)
+    in_use: set[str] = field(default_factory=set)
+    disk: Left = field(default_factory=lambda: Left(1000 * KIB, 1000 * KIB))
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+    def node_event(self, type: str, reason: str, message: str) -> None:
+        self.events.append((reason, message))
+
+    async def used(self) -> Collection[str]:
+        return self.in_use
+
+
+@dataclass
+class EvictedWorker:
+    """What the collector sees of a pod's worker."""
+
+    uid: str
+    stopped: asyncio.Event
+
+    @property
+    def pod(self) -> Any:
+        return make_pod(metadata={"uid": self.uid})
+
+    @property
+    def status(self) -> PodStatus:
+        return PodStatus(phase="Failed", reason="Evicted")
+
+
+def collector(
+    service: Any, images: Any, around: Neighbours, clock: Clock, known: tuple[str, ...] = ()
+) -> GarbageCollector:
+    use = Belongings(
+        service=service,
+        images=images,
+        node=around,  # type: ignore[arg-type] - it reports no pressure
+        clock=clock,
+        workers=lambda: around.workers,
+        known=lambda: known,
+        in_use=around.used,
+        image_disk=lambda: around.disk,
+    )
+    return GarbageCollector(ImageGCSettings(), use)
+
+
+async def three_images(paths: Paths, tmp_path: Path) -> tuple[ImageStore, list[Image]]:
+    """Of 64 KiB each, nothing shared."""
+    store = ImageStore(paths)
+    await store.start()
+    images = []
+    for name in ("one", "two", "three"):
+        archive = tmp_path / f"{name}.tar"
+        content = [folder("bin"), (entry(f"bin/{name}"), os.urandom(64 * KIB))]
+        archive.write_bytes(docker_archive([tar(content)]))
+        images += await store.load(archive)
+    return store, images
+
+
+def names(store: ImageStore) -> set[str]:
+    return {image.id for image in store.list()}
+
+
+def test_the_image_used_longest_ago_goes_and_the_rest_stay(tmp_path: Path) -> None:
+    async def story() -> None:
+        store, (one, two, three) = await three_images(Paths.under(tmp_path / "root"), tmp_path)
+        around, clock = Neighbours(), LaterClock()
+        garbage = collector(None, store, around, clock)
+        await garbage.collect_images()
+        clock.later = 1000
+        around.in_use = {one.id, three.id}
+        await garbage.collect_images()  # one and three are seen in use
+        clock.later, around.in_use = 2000, {three.id}
+        await garbage.collect_images()
+        assert len(names(store)) == 4  # there is room
+        around.disk = Left(150 * KIB, 1000 * KIB)  # 85 %: 50 KiB are wanted, one image is enough
+        await garbage.collect_images()
+        assert names(store) == {one.id, three.id, store.find(HOST_IMAGE).id}
+        assert not Path(two.layers[0]).exists()
+        await garbage.reclaim()  # the disk is under pressure: all that nobody uses
+        assert names(store) == {three.id, store.find(HOST_IMAGE).id}
+        assert around.events == []
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_stays_too_full_is_said_and_the_second_time_twice(tmp_path: Path) -> None:
+    async def story() -> None:
+        store, images = await three_images(Paths.under(tmp_path / "root"), tmp_path)
+        around, clock = Neighbours(in_use={image.id for image in images}), LaterClock()
+        garbage = collector(None, store, around, clock)
+        around.disk = Left(100, 1000)
+        text = (
+            "Failed to garbage collect required amount of images. "
+            "Attempted to free 100 bytes, but only found 0 bytes eligible to free."
+        )
+        with pytest.raises(ImageGCError, match=text):
+            await garbage.collect_images()
+        assert around.events == [("FreeDiskSpaceFailed", text)]
+        await garbage.try_images()
+        assert around.events == [("FreeDiskSpaceFailed", text)] * 2
+        await garbage.try_images()
+        assert around.events[2:] == [("FreeDiskSpaceFailed", text), ("ImageGCFailed", text)]
+        assert len(names(store)) == 4
+
+    asyncio.run(story())
+
+
+def test_an_evicted_pod_leaves_no_containers_and_nobody_knows_its_neighbours_folders(tmp_path: Path) -> None:
+    """Its records, layers and logs go; those of a pod that runs stay, and of folders the unknown ones go."""
+
+    async def story() -> None:
+        async with real_stage(tmp_path) as stage:
+            service: Any = stage.runtime
+            other = Stage(service)
+            await service.run_pod_sandbox(stage.pod, 0)
+            await service.run_pod_sandbox(other.pod, 0)
+            dead = await stage.start(FAILS)
+            await stage.until_exited(dead)
+            await service.stop_pod_sandbox(stage.uid)
+            await other.start(STAYS)
+            paths = Paths.under(tmp_path)
+            lost = [paths.pod("gone") / "volumes", paths.log_pods / "default_gone_gone" / "c"]
+            for directory in (*lost, paths.pod("kept"), paths.log_pods / "foreign"):
+                directory.mkdir(parents=True)
+            try:
+                worker = EvictedWorker(stage.uid, asyncio.Event())
+                around = Neighbours(workers=[worker])
+                garbage = collector(service, None, around, LaterClock(), ("kept",))
+                await garbage.collect_containers()
+                assert (await stage.status()).containers != ()  # it is not down yet
+                worker.stopped.set()
+                await garbage.collect_containers()
+                assert (await stage.status()).containers == ()
+                assert not paths.container(dead).exists()
+                await service.remove_orphans(["kept"])
+                assert {path.name for path in paths.lib.glob("pods/*")} == {"kept", stage.uid, other.uid}
+                left = {path.name.rpartition("_")[2] for path in paths.log_pods.iterdir()}
+                assert left == {"foreign", stage.uid, other.uid}
+                assert [one.state for one in (await other.status()).containers] == ["running"]
+            finally:
+                await service.remove_pod(other.uid)
+
+    asyncio.run(story())
