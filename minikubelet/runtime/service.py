@@ -61,6 +61,7 @@ from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim import protocol
 from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, ProcessSpec, SandboxSpec
 from minikubelet.v1 import Container, Pod
+from minikubelet.v1.host_ports import HostPort, host_ports
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class Service:
                 await self._prepare.set_up_volumes(pod)
                 sandbox = await self._spawn(spec, undo)
                 if not spec.host_network:
-                    await self._connect_network(sandbox, undo)
+                    await self._connect_network(sandbox, host_ports(pod), undo)
             except (OSError, ShimError) as error:
                 raise CreatePodSandboxError(str(error)) from error
             undo.pop_all()
@@ -368,10 +369,12 @@ class Service:
         self._watch(sandbox, client)
         return sandbox
 
-    async def _connect_network(self, sandbox: Sandbox, undo: AsyncExitStack) -> None:
+    async def _connect_network(
+        self, sandbox: Sandbox, ports: tuple[HostPort, ...], undo: AsyncExitStack
+    ) -> None:
         spec = sandbox.record.spec
         undo.push_async_callback(self._network.detach, spec.uid)
-        network = await self._network.attach(spec.uid, sandbox.record.pid, spec.name, spec.namespace)
+        network = await self._network.attach(spec.uid, sandbox.record.pid, spec.name, spec.namespace, ports)
         assert sandbox.client is not None
         await sandbox.client.configure_network(network)
         sandbox.record.network = network

@@ -8,7 +8,6 @@ container says has no effect.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
 
 from minikubelet.v1.pod import Pod
 from minikubelet.v1.qos import is_sidecar
@@ -24,11 +23,6 @@ class HostPort:
     address: str
     port: int
     container_port: int
-
-    @property
-    def is_ipv4(self) -> bool:
-        """Whether the pod network, which has no IPv6, can serve it."""
-        return isinstance(ip_address(self.address), IPv4Address)
 
     def conflicts(self, other: HostPort) -> bool:
         """On one node both cannot be (7.1): 0.0.0.0 is every address."""

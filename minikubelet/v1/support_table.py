@@ -27,6 +27,7 @@ metadata.deletionGracePeriodSeconds metadata.labels metadata.annotations metadat
 
 spec.restartPolicy spec.terminationGracePeriodSeconds spec.activeDeadlineSeconds spec.nodeName
 spec.hostNetwork spec.hostPID spec.hostIPC spec.shareProcessNamespace spec.hostname spec.subdomain
+spec.setHostnameAsFQDN spec.hostnameOverride
 spec.dnsPolicy spec.dnsConfig.nameservers spec.dnsConfig.searches
 spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
 spec.hostAliases[*].ip spec.hostAliases[*].hostnames
@@ -49,7 +50,7 @@ spec.volumes[*].downwardAPI.defaultMode
 spec.volumes[*].projected.defaultMode
 
 C.name C.image C.command C.args C.workingDir C.imagePullPolicy
-C.ports[*].name C.ports[*].containerPort C.ports[*].protocol
+C.ports[*].name C.ports[*].containerPort C.ports[*].protocol C.ports[*].hostPort C.ports[*].hostIP
 C.env[*].name C.env[*].value
 C.env[*].valueFrom.fieldRef.apiVersion C.env[*].valueFrom.fieldRef.fieldPath
 C.env[*].valueFrom.resourceFieldRef.containerName C.env[*].valueFrom.resourceFieldRef.resource
@@ -182,8 +183,9 @@ def keys_beside(*keys: str) -> Condition:
     )
 
 
-WITHOUT_HOST_NETWORK = Condition(
-    "set, without hostNetwork", lambda value, spec: bool(value) and not spec.get("hostNetwork")
+IPV6_WITHOUT_HOST_NETWORK = Condition(
+    "an IPv6 address, without hostNetwork",
+    lambda value, spec: ":" in (value or "") and not spec.get("hostNetwork"),
 )
 
 
@@ -224,8 +226,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.serviceAccount", WARNING, "pods get no token", CLIENTS, ALWAYS_FINE),
     Rule("spec.automountServiceAccountToken", WARNING, "pods get no token", CLIENTS),
     Rule("spec.enableServiceLinks", WARNING, "there are no services to link", NEVER, ALWAYS_FINE),
-    Rule("spec.setHostnameAsFQDN", REFUSED, "the pod would have the short host name", EVERYTHING),
-    Rule("spec.hostnameOverride", REFUSED, "the pod would have another host name", EVERYTHING, IF_PRESENT),
     Rule("spec.hostUsers", REFUSED, "user namespaces are not made", EVERYTHING, IF_FALSE),
     # Claims
     Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
@@ -237,8 +237,7 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.securityContext.seLinuxChangePolicy", WARNING, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
     # Containers
-    Rule("C.ports[*].hostPort", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
-    Rule("C.ports[*].hostIP", REFUSED, "ports are not forwarded", EVERYTHING, WITHOUT_HOST_NETWORK),
+    Rule("C.ports[*].hostIP", REFUSED, "the pod network has no IPv6", NEVER, IPV6_WITHOUT_HOST_NETWORK),
     Rule("C.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("C.resizePolicy[*].resourceName", WARNING, "pods are not resized in place", EVERYTHING, ALWAYS_FINE),
     Rule(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.kernel.pod_networks import traces
 from tests.kernel.shims import Node
 from tests.leaks import no_leaks
 
@@ -24,3 +26,12 @@ def node(leaves_nothing_behind: None, tmp_path: Path) -> Iterator[Node]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """Of a pod network, which leaves none of its links, tables and names behind."""
+    path = Path("/run/minikubelet-test-network")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+    assert traces() == {"links": set(), "tables": set(), "netns": set()}

@@ -1,17 +1,18 @@
-"""The pod network: one bridge on the node, one veth pair per pod, masquerade for what leaves the node.
+"""The pod network: one bridge on the node, one veth pair per pod; ports forwarded, sources pinned.
 
 `runtime.service` calls `start` once, `attach` after a shim has made its network namespace, `detach` when the
 sandbox is gone, and `adopt` for pods found running after a restart of the agent. Inside the namespace the
 shim itself sets address and route and brings both links up (`configure_network`): it is in there already, the
 agent would have to fork a helper to get in.
 
-Speed comes from few messages. A pod costs one packet to the kernel, holding two rtnetlink messages: make the
-pair (host side on the bridge and up, other side as `eth0` in the pod's namespace), and switch hairpin on, so
-that a pod can reach itself through a service address. Netlink requests run inside `send`: the answer is there
-when it returns. They may wait for the kernel's rtnl lock, though, so they run on a thread of their own, one
-after the other, never on the event loop.
+Speed comes from few messages. A pod costs two packets to the kernel. One is for netfilter: the pod's address,
+MAC and link, without which the bridge takes nothing from it, and its host ports (`tables`). One holds two
+rtnetlink messages: make the pair (host side on the bridge and up, other side as `eth0` in the pod's
+namespace), and switch hairpin on, so that a pod can reach itself through a service address or its own host
+port. Netlink requests run inside `send`: the answer is there when it returns. They may wait for the kernel's
+locks, though, so they run on a thread of their own, one after the other, never on the event loop.
 
-The state directory (tmpfs) holds `addresses/ADDRESS -> uid` (see ipam) and
+The state directory (tmpfs) holds `addresses/ADDRESS -> uid` (see ipam), `ports/UID` (see port_records) and
 `netns/UID -> PID:NAME`, the name below /run/netns.
 """
 
@@ -19,9 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -30,10 +32,18 @@ from typing import TypeVar
 from minikubelet.errors import CreatePodSandboxError, NodeNotFit
 from minikubelet.runtime.network import nftables
 from minikubelet.runtime.network.ipam import AddressPool, AddressPoolEmpty
+from minikubelet.runtime.network.nftables import Member, link_group
+from minikubelet.runtime.network.port_records import PortRecords
 from minikubelet.runtime.network.rtnetlink import RouteNetlink
+from minikubelet.runtime.network.ruleset_watch import RulesetWatch
+from minikubelet.runtime.network.tables import PortTaken, Tables
 from minikubelet.shim.protocol import NetworkSpec
+from minikubelet.v1.host_ports import HostPort
+
+logger = logging.getLogger(__name__)
 
 NETNS = Path("/run/netns")
+FORWARD_LLDP = hex(1 << 0xE)  # the bit of 01:80:c2:00:00:0e
 
 T = TypeVar("T")
 
@@ -47,6 +57,11 @@ class Network:
         self.warnings: list[str] = []  # filled by start(): what on this node may keep pods from talking
         self._state_dir = state_dir
         self._pool = AddressPool(self.cidr, state_dir / "addresses")
+        self._ports = PortRecords(state_dir / "ports")
+        self._tables = Tables(bridge, self.cidr, self._members)
+        self._watch: RulesetWatch | None = None
+        self._damaged = False  # the tables, by somebody else
+        self._repair: asyncio.Task[None] | None = None
         self._names = state_dir / "netns"
         self._mtu = 1500
         self._leaving: list[str] = []
@@ -77,14 +92,19 @@ class Network:
             raise NodeNotFit(
                 f"cannot set up pod network {self.cidr} on bridge {self.bridge}: {error}"
             ) from error
+        if self._watch is None:
+            self._watch = self._tables.watch()
+            asyncio.get_running_loop().add_reader(self._watch, self._ruleset_changed, self._watch)
 
-    async def attach(self, uid: str, shim_pid: int, name: str, namespace: str) -> NetworkSpec:
-        """Give the namespace of `shim_pid` an `eth0` on the bridge. Raises CreatePodSandboxError, leaving
-        nothing.
+    async def attach(
+        self, uid: str, shim_pid: int, name: str, namespace: str, ports: Sequence[HostPort] = ()
+    ) -> NetworkSpec:
+        """Give the namespace of `shim_pid` an `eth0` on the bridge, and it the node's `ports`. Raises
+        CreatePodSandboxError, leaving nothing.
         """
         try:
-            return await self._on_thread(lambda: self._attach(uid, shim_pid, name, namespace))
-        except (OSError, AddressPoolEmpty) as error:
+            return await self._on_thread(lambda: self._attach(uid, shim_pid, name, namespace, ports))
+        except (OSError, AddressPoolEmpty, PortTaken) as error:
             raise CreatePodSandboxError(
                 f"cannot attach pod {uid} to bridge {self.bridge}: {error}"
             ) from error
@@ -99,12 +119,34 @@ class Network:
         await self._on_thread(lambda: self._pool.adopt(uid, IPv4Address(address)))
 
     async def stop(self, *, remove: bool) -> None:
-        """Let go. With `remove`, bridge and table are removed, provided that no pod is left on them."""
+        """Let go. With `remove`, bridge and tables are removed, provided that no pod is left on them."""
+        if self._watch is not None:
+            asyncio.get_running_loop().remove_reader(self._watch)
+            self._watch.close()
+            self._watch = None
+        if self._repair is not None:
+            await self._repair
         await self._on_thread(lambda: self._stop(remove))
         self._thread.shutdown()
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _ruleset_changed(self, watch: RulesetWatch) -> None:
+        if watch.read():
+            self._damaged = True
+            if self._repair is None or self._repair.done():
+                self._repair = asyncio.create_task(self._repair_tables(), name="repair nftables")
+
+    async def _repair_tables(self) -> None:
+        """Until nothing was taken away meanwhile: one repair for any number of events."""
+        while self._damaged:
+            self._damaged = False
+            logger.warning("somebody changed our nftables tables: they are made anew")
+            try:
+                await self._on_thread(self._tables.make)
+            except OSError as error:
+                logger.error("cannot make our nftables tables anew: %s", error)
 
     # Below: on the thread.
 
@@ -114,6 +156,7 @@ class Network:
             NETNS.mkdir()
             NETNS.chmod(0o755)  # as ip(8) makes it, whatever our umask
         self._pool.load()
+        self._ports.load()
         self._refuse_foreign_network()
         self._mtu = _mtu_of_default_route()
         if self._rtnetlink is None:
@@ -122,13 +165,17 @@ class Network:
         self._bridge_index = socket.if_nametoindex(self.bridge)
         self._rtnetlink.set_address(self._bridge_index, self.gateway, self.cidr)
         for uid in self._pool.holders():
-            self._rtnetlink.plug_again(self._link(uid), self._bridge_index)
+            self._rtnetlink.plug_again(self._link(uid), self._bridge_index, self._group)
         self._set_sysctls()
-        nftables.apply(nftables.replace_table(self.bridge, str(self.cidr)))
+        self._tables.make()
         self.warnings = [
             f"the chain {chain} drops forwarded packets by default: pods may not get beyond this node"
             for chain in nftables.dropping_forward_chains()
         ]
+        if not self._tables.pinned:
+            self.warnings.append(
+                "the kernel has no nftables for bridges: pods may send under false addresses"
+            )
 
     def _refuse_foreign_network(self) -> None:
         """Another agent's bridge, or a route of the node that our pods would shadow (or be shadowed by)."""
@@ -152,21 +199,34 @@ class Network:
         """Forward IPv4. No IPv6 on the bridge: a pod's router advertisements must not configure the node."""
         for key, value in (
             ("ipv4/ip_forward", "1"),
-            (f"ipv4/conf/{self.bridge}/route_localnet", "0"),
             (f"ipv6/conf/{self.bridge}/disable_ipv6", "1"),
         ):
             path = Path("/proc/sys/net") / key
             if path.exists() and path.read_text().strip() != value:
                 path.write_text(value)
+        # Frames for LLDP's group would go past every hook of the bridge, to the node and into the table of
+        # MACs; those that are to be forwarded are looked at, and dropped, like all others.
+        (Path("/sys/class/net") / self.bridge / "bridge/group_fwd_mask").write_text(FORWARD_LLDP)
 
-    def _attach(self, uid: str, shim_pid: int, name: str, namespace: str) -> NetworkSpec:
+    def _members(self) -> list[Member]:
+        return [self._member(uid) for uid in self._pool.holders()]
+
+    def _member(self, uid: str) -> Member:
+        address = self._pool.address_of(uid)
+        assert address is not None, "a pod without an address is no member"
+        return Member(self._link(uid), self._mac(address), address, self._ports.of(uid))
+
+    def _attach(
+        self, uid: str, shim_pid: int, name: str, namespace: str, ports: Sequence[HostPort]
+    ) -> NetworkSpec:
         assert self._rtnetlink is not None, "attach before start"
         address = self._pool.allocate(uid)
         try:
+            self._enter_tables(uid, ports)
             netns = _open_netns(shim_pid)
             try:
                 self._rtnetlink.plug(
-                    self._link(uid), self._bridge_index, netns, self._mac(address), self._mtu
+                    self._link(uid), self._bridge_index, netns, self._mac(address), self._mtu, self._group
                 )
             finally:
                 os.close(netns)
@@ -175,6 +235,16 @@ class Network:
             self._detach([uid])
             raise
         return NetworkSpec(str(address), self.cidr.prefixlen, str(self.gateway), self._mtu)
+
+    def _enter_tables(self, uid: str, ports: Sequence[HostPort]) -> None:
+        """Written down first: what the next agent finds in the kernel it can also take out again."""
+        if ports:
+            self._ports.write(uid, ports)
+        try:
+            self._tables.add(self._member(uid))
+        except PortTaken:
+            self._ports.forget(uid)  # they are the other pod's, and stay when this one is detached
+            raise
 
     def _detach_leaving(self) -> None:
         """All pods that wait to be detached, at once: a later call may find its pod served already."""
@@ -189,18 +259,27 @@ class Network:
         assert self._rtnetlink is not None, "detach before start"
         for uid in uids:
             self._withdraw_netns(uid)
+        members = [self._member(uid) for uid in uids if self._pool.address_of(uid) is not None]
         if uids:
             self._rtnetlink.delete_links([self._link(uid) for uid in uids])
         for uid in uids:
             self._pool.release(uid)
+            self._ports.forget(uid)
+        if members:
+            self._tables.remove(members)
 
     def _stop(self, remove: bool) -> None:
         if remove and self._rtnetlink is not None and not self._pool.holders():
             self._rtnetlink.delete_links([self.bridge])
-            nftables.apply(nftables.delete_table(self.bridge))
+            self._tables.delete()
         if self._rtnetlink is not None:
             self._rtnetlink.close()
             self._rtnetlink = None
+        self._tables.close()
+
+    @property
+    def _group(self) -> int:
+        return link_group(self.bridge)
 
     def _link(self, uid: str) -> str:
         """The node's side of the pod's pair. A hash, so that it is found again without being written down."""

@@ -78,7 +78,7 @@ class RouteNetlink:
         message = self._message(self._ifaddrmsg, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, fields)
         self._call(f"set address {address}", message)
 
-    def plug(self, host: str, bridge: int, netns: int, mac: str, mtu: int) -> None:
+    def plug(self, host: str, bridge: int, netns: int, mac: str, mtu: int, group: int) -> None:
         """A veth pair between a bridge port of the node, up, and eth0 of the namespace.
 
         eth0 is made while the pair is not joined yet, so the kernel refuses to bring it up here (ENOTCONN):
@@ -96,6 +96,7 @@ class RouteNetlink:
             ("IFLA_IFNAME", host),
             ("IFLA_MTU", mtu),
             ("IFLA_MASTER", bridge),
+            ("IFLA_GROUP", group),
             (
                 "IFLA_LINKINFO",
                 {
@@ -114,9 +115,9 @@ class RouteNetlink:
             self.delete_links([host])
             self._call(f"make link {host}", make, hairpin)
 
-    def plug_again(self, host: str, bridge: int) -> None:
+    def plug_again(self, host: str, bridge: int, group: int) -> None:
         """Back onto the bridge, when that was removed and made anew; a link that is gone is passed over."""
-        attrs = [("IFLA_IFNAME", host), ("IFLA_MASTER", bridge)]
+        attrs = [("IFLA_IFNAME", host), ("IFLA_MASTER", bridge), ("IFLA_GROUP", group)]
         enslave = self._link(RTM_NEWLINK, 0, attrs, up=True)
         self._call(f"plug link {host}", enslave, self._hairpin(host), accept=errno.ENODEV)
 

@@ -60,7 +60,9 @@ def test_a_plain_pod_has_nothing_to_say() -> None:
 IMPLEMENTED_TODAY: list[dict[str, Any]] = [
     {"nodeSelector": {"a": "b"}},
     {"tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]},
-    {"hostNetwork": True, "container": {"ports": [{"containerPort": 80}]}},
+    {"hostNetwork": True, "container": {"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "::1"}]}},
+    {"container": {"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "127.0.0.1"}]}},
+    {"setHostnameAsFQDN": True, "subdomain": "db"},
     {"init": {"restartPolicy": "Always"}},
     {"init": {"restartPolicy": "OnFailure"}},
     {
@@ -113,8 +115,8 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
     ("changes", "path"),
     [
         (
-            {"container": {"ports": [{"containerPort": 80, "hostPort": 80}]}},
-            "spec.containers[0].ports[0].hostPort",
+            {"container": {"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "::1"}]}},
+            "spec.containers[0].ports[0].hostIP",
         ),
         (
             {"container": {"securityContext": {"seLinuxOptions": {"level": "s0"}}}},
