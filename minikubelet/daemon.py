@@ -28,7 +28,7 @@ from minikubelet.agent.node_status import allocatable, boot_id, default_node_nam
 from minikubelet.config import AgentOptions, Paths
 from minikubelet.errors import NodeNotFit
 from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
-from minikubelet.linux import cgroup, processes
+from minikubelet.linux import cgroup, processes, syscalls
 from minikubelet.runtime import doctor
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
@@ -49,6 +49,7 @@ def run(options: AgentOptions) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname).1s %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
     processes.set_oom_score(OOM_SCORE_ADJ)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # our memory holds Secrets: no core dump writes it to a disk
     paths = Paths.under(options.root)
     configuration = read_configuration(options.config)
     # What cannot be read is said before anything is changed.

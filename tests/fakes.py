@@ -116,6 +116,7 @@ class FakeRuntimeService:
         self.without_volumes: set[str] = set()  # uids of pods whose volumes were removed
         self.usages: dict[str, PodUsage] = {}  # pod uid → what its cgroup says
         self.disk_usages: dict[str, PodDiskUsage] = {}
+        self.refreshed = 0  # calls of refresh_volumes
         self.refresh_errors: list[FailedMount] = []  # of every refresh_volumes
         self._scripts: dict[str, list[Script]] = {}
         self._sandboxes: dict[str, list[SandboxStatus]] = defaultdict(list)  # uid → oldest first
@@ -182,6 +183,7 @@ class FakeRuntimeService:
         return sandbox
 
     async def refresh_volumes(self, pod: Pod) -> list[FailedMount]:
+        self.refreshed += 1
         return self.refresh_errors
 
     async def stop_pod_sandbox(self, uid: str) -> None:

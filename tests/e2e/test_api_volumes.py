@@ -27,7 +27,7 @@ def pod_with(name: str, *volumes: dict[str, Any], **spec: Any) -> dict[str, Any]
 
 
 def inside(agent: Agent, pod: str, script: str) -> str:
-    done = agent.call("exec", pod, "--", "sh", "-c", script)
+    done = agent.call("exec", pod, "-c", "main", "--", "sh", "-c", script)
     return done.stdout + done.stderr
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from minikubelet.agent.pod_worker import Phase
 from minikubelet.agent.ports import HookError
-from minikubelet.v1 import to_dict
+from minikubelet.errors import FailedMount
+from minikubelet.v1 import Pod, from_dict, to_dict
 from tests.fakes import FakeRuntimeService, Script
 from tests.unit.agent.pods import UID, make_pod, sidecar
 from tests.unit.agent.story import Story
@@ -649,6 +650,48 @@ async def test_a_sandbox_that_cannot_be_made_is_tried_again():
     assert story.waiting() == "ContainerCreating"
     await asyncio.sleep(11)
     assert story.starts() == [10]
+
+
+@in_virtual_time
+async def test_a_volume_that_cannot_be_made_holds_up_the_sandbox_until_its_object_is_there_10_9():
+    story = Story(make_pod("web"))
+    text = 'MountVolume.SetUp failed for volume "v" : configmap "c" not found'
+    story.runtime.sandbox_errors = [FailedMount(text)] * 2
+    await story.begin()
+    assert story.recorder.messages("FailedMount") == [text]
+    assert story.waiting() == "ContainerCreating"
+    await asyncio.sleep(11)
+    assert story.recorder.messages("FailedMount") == [text, text]
+    await asyncio.sleep(4)
+    story.worker.wake()  # the object has come: nobody waits for the end of the pause
+    await settle()
+    assert story.starts() == [15]
+
+
+@in_virtual_time
+async def test_a_volume_that_cannot_be_refreshed_is_told_of_and_holds_up_nothing_10_5():
+    story = Story(make_pod("web"))
+    story.runtime.script("web", Script(runs=5))
+    await story.begin()
+    text = 'MountVolume.SetUp failed for volume "v" : secret "s" not found'
+    story.runtime.refresh_errors = [FailedMount(text)]
+    story.worker.wake()
+    await settle()
+    assert story.recorder.messages("FailedMount") == [text]
+    await asyncio.sleep(6)
+    assert story.starts() == [0, 5]
+
+
+@in_virtual_time
+async def test_changed_labels_are_looked_at_since_a_volume_may_show_them_10_5():
+    story = Story(make_pod("web"))
+    await story.begin()
+    story.runtime.refreshed = 0
+    changed = from_dict(Pod, to_dict(story.pod))
+    changed.metadata.labels = {"color": "blue"}
+    story.worker.update(changed)
+    await settle()
+    assert story.runtime.refreshed == 1
 
 
 @in_virtual_time

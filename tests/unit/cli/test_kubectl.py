@@ -36,6 +36,33 @@ spec:
   - {name: data, emptyDir: {}}
   - {name: host, hostPath: {path: /tmp}}
 """
+MOUNTS = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: mounts}
+spec:
+  containers:
+  - {name: main, image: localhost/host, resources: {limits: {cpu: 100m}}}
+  volumes:
+  - {name: config, configMap: {name: words}}
+  - {name: secret, secret: {secretName: words, optional: true}}
+  - name: pod
+    downwardAPI:
+      items:
+      - {path: labels, fieldRef: {fieldPath: metadata.labels}}
+      - {path: cpu, resourceFieldRef: {containerName: main, resource: limits.cpu}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: words}
+data: {one: "1\n2", two: x}
+binaryData: {raw: /w==}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: words}
+stringData: {one: "1"}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +84,7 @@ def both(server, capsys):
     if not (server.root / "rich.yaml").exists():
         (server.root / "rich.yaml").write_text(RICH)
         cli.ok("apply", "-f", str(server.root / "rich.yaml"))
+        cli.apply(server.root, MOUNTS)
         server.post("/api/v1/namespaces/default/pods", pod("web", labels={"app": "web"}))
         cli.pod_runs("web")
 
@@ -103,6 +131,10 @@ def both(server, capsys):
             ["get", "cm,unicorns"],
             ["describe", "pod", "rich"],
             ["describe", "pods"],
+            ["describe", "pod", "mounts"],
+            ["describe", "cm", "words"],
+            ["describe", "secret", "words"],
+            ["get", "cm,secrets"],
             ["describe", "ns", "default"],
             ["describe", "pod", "nope"],
             ["events"],

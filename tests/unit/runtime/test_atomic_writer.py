@@ -222,7 +222,9 @@ ATTACKS = {
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 @pytest.mark.parametrize("change", ["an update", "the same again", "the end"])
 def test_links_put_into_a_volume_lead_nowhere(tmp_path: Path, outside: Path, attack, change: str) -> None:
-    """Nothing is ever looked for by a link: see the race below for the flag that keeps it so."""
+    """Defence: `follow_symlinks=False` in `atomic_writer._is_directory` (a link is removed as a link) and
+    O_NOFOLLOW in `removal._DIRECTORY`: without the first no update succeeds, without both the files go.
+    """
     volume = tmp_path / "volume"
     volume.mkdir()
     first = {name: File(b"secret", 0o644) for name in ("kept", "gone", "deep/a")}
