@@ -114,6 +114,7 @@ class FakeRuntimeService:
         self.stop_errors: list[str] = []  # each fails one stop_container
         self.cleanup_seconds = 0.0  # that remove_volumes takes
         self.without_volumes: set[str] = set()  # uids of pods whose volumes were removed
+        self.du_seconds = 0.0  # that disk_usage takes
         self.usages: dict[str, PodUsage] = {}  # pod uid → what its cgroup says
         self.disk_usages: dict[str, PodDiskUsage] = {}
         self.refreshed = 0  # calls of refresh_volumes
@@ -326,7 +327,9 @@ class FakeRuntimeService:
     async def pod_usage(self, uid: str) -> PodUsage | None:
         return self.usages.get(uid)
 
-    async def disk_usage(self, uid: str, *, inodes: bool = False) -> PodDiskUsage:
+    async def disk_usage(self, uid: str, *, inodes: bool = False, limit: float | None = None) -> PodDiskUsage:
+        async with asyncio.timeout(limit):
+            await asyncio.sleep(self.du_seconds)
         return self.disk_usages.get(uid, PodDiskUsage())
 
     async def rotate_logs(self, uid: str) -> None:

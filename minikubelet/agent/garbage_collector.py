@@ -81,7 +81,8 @@ class GarbageCollector:
 
     async def reclaim(self) -> None:
         """All that nobody uses: dead containers, also those that would be kept as lastState, and images."""
-        await self._remove_dead([uid_of(worker.pod) for worker in self._use.workers()])
+        for worker in list(self._use.workers()):
+            await self._remove_dead(worker, keep_newest=not worker.stopped.is_set())
         in_use = await self._look()
         chosen = choose(
             self._candidates(), self._ages, in_use, float("inf"), self._settings, self._use.clock.monotonic()
@@ -89,11 +90,9 @@ class GarbageCollector:
         await self._delete(chosen)
 
     async def collect_containers(self) -> None:
-        evicted = [
-            uid_of(worker.pod) for worker in self._use.workers()
-            if worker.status.reason == EVICTED and worker.stopped.is_set()
-        ]  # fmt: skip
-        await self._remove_dead(evicted)
+        for worker in list(self._use.workers()):
+            if worker.status.reason == EVICTED and worker.stopped.is_set():
+                await self._remove_dead(worker, keep_newest=False)
 
     async def collect_images(self) -> None:
         """Raises ImageGCError when the disk stays too full."""
@@ -145,11 +144,17 @@ class GarbageCollector:
         if chosen:
             await self._use.images.delete([image.id for image in chosen])
 
-    async def _remove_dead(self, uids: Collection[str]) -> None:
-        for uid in uids:
-            for one in (await self._use.service.pod_status(uid)).containers:
-                if one.state == "exited":
-                    await self._remove_container(uid, one.id)
+    async def _remove_dead(self, worker: PodWorker, *, keep_newest: bool) -> None:
+        """`keep_newest`: of each container the last instance stays. While its pod lives it says that the
+        container has run; one that is done would otherwise run again.
+        """
+        uid = uid_of(worker.pod)
+        newest: set[str] = set()  # names
+        for one in (await self._use.service.pod_status(uid)).containers:
+            kept = keep_newest and one.name not in newest
+            newest.add(one.name)
+            if one.state == "exited" and not kept:
+                await self._remove_container(uid, one.id)
 
     async def _remove_container(self, uid: str, container_id: str) -> None:
         """What resists is tried again in the next round."""

@@ -127,6 +127,7 @@ class Node(NodeAccess):
             configuration,
             service,
             images,
+            cgroups,
             self._objects,
             self._clock,
             workers=self._workers.values,

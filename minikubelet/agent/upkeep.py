@@ -19,6 +19,7 @@ from minikubelet.agent.node_objects import NodeObjects
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.config import Paths
 from minikubelet.kubelet_config import KubeletConfiguration
+from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.kernel_log import system_ooms
 from minikubelet.runtime.node_stats import read_file_system
@@ -36,6 +37,7 @@ class Upkeep:
         configuration: KubeletConfiguration,
         service: Service,
         images: ImageStore,
+        cgroups: Cgroups,
         objects: NodeObjects,
         clock: Clock,
         *,
@@ -60,7 +62,7 @@ class Upkeep:
             node=objects,
             clock=clock,
             workers=workers,
-            observe=lambda: observe(paths),
+            observe=lambda: observe(paths, cgroups),
             reclaim_disk=self._garbage.reclaim,
         )
         self._evictions = EvictionManager(eviction_settings(configuration), surroundings)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from minikubelet.linux import cgroup
 from minikubelet.runtime.cri import PodUsage
+from minikubelet.runtime.node_stats import Left
 from minikubelet.runtime.resources import KUBEPODS, CgroupSettings
 
 CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb")
@@ -139,6 +140,17 @@ class Cgroups:
             if error.errno not in (errno.ENOENT, errno.ENODEV):
                 raise
             return None
+
+    def memory_left(self, relative: str) -> Left | None:
+        """Of the limit of a cgroup; None: it has none, or nobody keeps account."""
+        path = self.path(relative)
+        if "memory" not in self.controllers or not Path(path).exists():
+            return None
+        limit = cgroup.read(path, "memory.max")
+        if limit == "max":
+            return None
+        _, working_set = self.usage(relative)
+        return Left(max(0, int(limit) - working_set), int(limit))
 
     def _hand_down(self, directory: Path) -> None:
         """Enable every controller we use for the children of `directory`."""

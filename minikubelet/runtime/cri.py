@@ -234,9 +234,10 @@ class RuntimeService(Protocol):
     async def pod_usage(self, uid: str) -> PodUsage | None:
         """Of the whole pod; None: it has no cgroup, or the node keeps no account."""
 
-    async def disk_usage(self, uid: str, *, inodes: bool = False) -> PodDiskUsage:
+    async def disk_usage(self, uid: str, *, inodes: bool = False, limit: float | None = None) -> PodDiskUsage:
         """Of the newest instance of each container, and of emptyDirs on disk. What a tree holds is counted
-        without following links or entering mounts; it may take its time, and nobody else waits for it.
+        without following links or entering mounts. Raises TimeoutError when that takes longer than `limit`
+        seconds.
         """
 
     async def rotate_logs(self, uid: str) -> None:

@@ -22,11 +22,16 @@ class DiskUsage:
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
-    async def measure(self, paths: Sequence[Path], *, inodes: bool = False) -> dict[Path, int]:
-        """Bytes (or inodes) below each path; what is not there, or goes meanwhile, is left out."""
+    async def measure(
+        self, paths: Sequence[Path], *, inodes: bool = False, limit: float | None = None
+    ) -> dict[Path, int]:
+        """Bytes (or inodes) below each path; what is not there, or goes meanwhile, is left out.
+
+        Raises TimeoutError when counting, not waiting for its turn, takes longer than `limit` seconds.
+        """
         if not paths:
             return {}
-        async with self._turn:
+        async with self._turn, asyncio.timeout(limit):
             return _parse(await _run(_command(paths, inodes=inodes)))
 
 

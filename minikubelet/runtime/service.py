@@ -299,14 +299,14 @@ class Service:
             return self._cgroups.pod_usage(sandbox.cgroup)
         return None
 
-    async def disk_usage(self, uid: str, *, inodes: bool = False) -> PodDiskUsage:
+    async def disk_usage(self, uid: str, *, inodes: bool = False, limit: float | None = None) -> PodDiskUsage:
         """A pod of another boot has no sandbox, and its emptyDirs count all the same."""
         newest = {one.name: one for one in reversed((await self.pod_status(uid)).containers)}
         layers = {name: self._paths.container(one.id) / "upper" for name, one in newest.items()}
         logs = {name: Path(one.log_path).parent for name, one in newest.items()}
         empty_dirs = {path.name: path for path in empty_dir.on_disk(self._paths.pod(uid))}
         paths = [*layers.values(), *logs.values(), *empty_dirs.values()]
-        measured = await self._disk_usage.measure(paths, inodes=inodes)
+        measured = await self._disk_usage.measure(paths, inodes=inodes, limit=limit)
         parts = (
             {name: measured[path] for name, path in part.items() if path in measured}
             for part in (layers, logs, empty_dirs)

@@ -144,6 +144,31 @@ def test_a_disk_that_stays_too_full_is_said_and_the_second_time_twice(tmp_path: 
     asyncio.run(story())
 
 
+def test_what_is_done_in_a_pod_that_lives_is_remembered(tmp_path: Path) -> None:
+    """Of two dead instances the older goes, for room; the newer says that the container need not run again.
+    The defence is `keep_newest` in `garbage_collector._remove_dead`.
+    """
+
+    async def story() -> None:
+        async with real_stage(tmp_path) as stage:
+            service: Any = stage.runtime
+            await service.run_pod_sandbox(stage.pod, 0)
+            older, newer = [await stage.start(FAILS, attempt=attempt) for attempt in (0, 1)]
+            await stage.until_exited(newer)
+            store = ImageStore(Paths.under(tmp_path))
+            await store.start()
+            worker = EvictedWorker(stage.uid, asyncio.Event())
+            garbage = collector(service, store, Neighbours(workers=[worker]), LaterClock())
+            await garbage.reclaim()
+            assert [one.id for one in (await stage.status()).containers] == [newer]
+            assert not Paths.under(tmp_path).container(older).exists()
+            worker.stopped.set()
+            await garbage.reclaim()
+            assert (await stage.status()).containers == ()
+
+    asyncio.run(story())
+
+
 def test_an_evicted_pod_leaves_no_containers_and_nobody_knows_its_neighbours_folders(tmp_path: Path) -> None:
     """Its records, layers and logs go; those of a pod that runs stay, and of folders the unknown ones go."""
 

@@ -39,6 +39,7 @@ AT_ONCE = 1  # grace of a hard eviction
 LEAST_PATIENCE = 10.0  # before the runtime is said to be late with a kill (4.6)
 TOO_LATE = "Container runtime did not kill the pod within specified grace period."
 PATIENCE_WITH_CLEANUP = 30.0
+LONGEST_COUNT = 30.0  # seconds for one pod's files, while the disk is under pressure
 PATIENCE_WITH_DU = 5.0  # what is not measured by then is looked at in a later round
 
 
@@ -109,8 +110,9 @@ class EvictionManager:
         if threshold.signal in DISK_SIGNALS and await self._reclaimed():
             return []
         workers = {uid_of(worker.pod): worker for worker in self._active()}
-        used = [(worker.pod, await self._usage(worker.pod, resource)) for worker in workers.values()]
-        for pod, usage in rank(used, resource):
+        pods = [worker.pod for worker in workers.values()]
+        used = await asyncio.gather(*(self._usage(pod, resource) for pod in pods))
+        for pod, usage in rank(zip(pods, used, strict=True), resource):
             if is_critical(pod):
                 continue
             message = eviction_message(pod, usage, resource, thresholds, observations)
@@ -141,7 +143,10 @@ class EvictionManager:
                 return PodUsage(whole.processes)
             each = {one.name: one.memory_working_set for one in await runtime.stats(uid)}
             return PodUsage(whole.memory, each)
-        disk = await runtime.disk_usage(uid, inodes=resource == INODES)
+        try:
+            disk = await runtime.disk_usage(uid, inodes=resource == INODES, limit=LONGEST_COUNT)
+        except TimeoutError:
+            return None  # so much that it cannot be counted: this one goes first
         return PodUsage(disk.total, {name: disk.container(name) for name in {**disk.logs, **disk.layers}})
 
     # Storage limits

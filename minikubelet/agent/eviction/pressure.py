@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .thresholds import (
+    ALLOCATABLE_MEMORY,
     IMAGEFS_AVAILABLE,
     IMAGEFS_INODES,
     MEMORY_AVAILABLE,
@@ -33,6 +34,7 @@ TAINTS = {
 }
 _CONDITION = {
     MEMORY_AVAILABLE: MEMORY_PRESSURE,
+    ALLOCATABLE_MEMORY: MEMORY_PRESSURE,
     NODEFS_AVAILABLE: DISK_PRESSURE,
     NODEFS_INODES: DISK_PRESSURE,
     IMAGEFS_AVAILABLE: DISK_PRESSURE,

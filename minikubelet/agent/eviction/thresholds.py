@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from minikubelet.kubelet_config import ConfigurationError, KubeletConfiguration, seconds
 from minikubelet.v1.quantity import QuantityError, parse
 
 MEMORY_AVAILABLE = "memory.available"
+ALLOCATABLE_MEMORY = "allocatableMemory.available"
 NODEFS_AVAILABLE = "nodefs.available"
 NODEFS_INODES = "nodefs.inodesFree"
 IMAGEFS_AVAILABLE = "imagefs.available"
@@ -22,6 +23,7 @@ PID_AVAILABLE = "pid.available"
 # In this order: memory goes first (`byEvictionPriority` of the kubelet).
 SIGNALS = (
     MEMORY_AVAILABLE,
+    ALLOCATABLE_MEMORY,
     NODEFS_AVAILABLE,
     NODEFS_INODES,
     IMAGEFS_AVAILABLE,
@@ -34,6 +36,7 @@ MEMORY, STORAGE, INODES, PIDS = "memory", "ephemeral-storage", "inodes", "pids"
 # What is reclaimed, by the name messages give it.
 RESOURCES = {
     MEMORY_AVAILABLE: MEMORY,
+    ALLOCATABLE_MEMORY: MEMORY,
     NODEFS_AVAILABLE: STORAGE,
     NODEFS_INODES: INODES,
     IMAGEFS_AVAILABLE: STORAGE,
@@ -104,7 +107,11 @@ class EvictionSettings:
 
 
 def eviction_settings(configuration: KubeletConfiguration) -> EvictionSettings:
-    """Raises ConfigurationError in the kubelet's words. `evictionHard` replaces all defaults when given."""
+    """Raises ConfigurationError in the kubelet's words. `evictionHard` replaces all defaults when given.
+
+    What holds for the node's memory holds for that of all pods together, too: with something reserved for the
+    system they come to their end first.
+    """
     hard = DEFAULT_HARD if configuration.evictionHard is None else configuration.evictionHard
     soft, periods = configuration.evictionSoft, configuration.evictionSoftGracePeriod
     reclaim = _amounts(configuration.evictionMinimumReclaim)
@@ -115,6 +122,11 @@ def eviction_settings(configuration: KubeletConfiguration) -> EvictionSettings:
                 f"grace period must be specified for the soft eviction threshold {signal}"
             )
         found.append(Threshold(signal, amount, _grace(signal, periods[signal]), reclaim.get(signal)))
+    found += [
+        replace(threshold, signal=ALLOCATABLE_MEMORY)
+        for threshold in found
+        if threshold.hard and threshold.signal == MEMORY_AVAILABLE
+    ]
     return EvictionSettings(
         thresholds=by_priority(found),
         transition=seconds(configuration.evictionPressureTransitionPeriod),
@@ -141,7 +153,7 @@ def _amounts(settings: Mapping[str, str]) -> dict[str, Amount]:
     """Without those that can never be met (0 %) or always are (100 %): the kubelet drops them."""
     found = {}
     for signal, text in settings.items():
-        if signal not in SIGNALS:
+        if signal not in SIGNALS or signal == ALLOCATABLE_MEMORY:
             raise ConfigurationError(f"unsupported eviction signal {signal}")
         if text not in ("0%", "100%"):
             found[signal] = _amount(signal, text)

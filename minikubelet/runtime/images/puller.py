@@ -29,6 +29,7 @@ from threading import Lock
 from typing import Any, BinaryIO
 
 from minikubelet.errors import ImageError
+from minikubelet.linux import processes
 from minikubelet.runtime.images import archive, loader
 from minikubelet.runtime.images.credentials import Credentials
 from minikubelet.runtime.images.hosts import hosts
@@ -47,6 +48,7 @@ MAX_CONFIG = 8 << 20
 def main() -> int:
     store, request = Path(sys.argv[1]), json.load(sys.stdin)
     os.umask(0o022)
+    processes.set_oom_score(0)  # as the loader
     resource.setrlimit(resource.RLIMIT_AS, (loader.MEMORY, loader.MEMORY))
     reference = Reference.parse(request["image"])
     known = [Credentials(**one) for one in request["credentials"]]

@@ -47,12 +47,28 @@ def test_the_defaults_are_the_kubelets_13_6() -> None:
     }
     assert found == {
         "memory.available": (100 * MI, 100 * MI, 0),
+        "allocatableMemory.available": (100 * MI, 100 * MI, 0),
         "nodefs.available": (100, 0, 0),
         "nodefs.inodesFree": (50, 0, 0),
         "imagefs.available": (150, 0, 0),
         "imagefs.inodesFree": (50, 0, 0),
     }
     assert (settings().transition, settings().max_pod_grace) == (300, 0)
+
+
+def test_all_pods_together_have_the_nodes_hard_memory_threshold_13_6() -> None:
+    """With something reserved for the system they come to the end of theirs first."""
+    observed = available(500) | available(99, "allocatableMemory.available")
+    found = assess(memory_only(), observed, PressureState(), 0)
+    assert found.conditions == ("MemoryPressure",)
+    words = eviction_message(pod("p"), None, "memory", found.to_act_upon, observed)
+    assert words == "The node was low on resource: memory. Threshold quantity: 100Mi, available: 99Mi. "
+    soft = settings(
+        evictionHard={},
+        evictionSoft={"memory.available": "1Gi"},
+        evictionSoftGracePeriod={"memory.available": "1s"},
+    )
+    assert [one.signal for one in soft.thresholds] == ["memory.available"]
 
 
 def test_what_is_given_replaces_the_defaults_and_0_percent_is_none() -> None:

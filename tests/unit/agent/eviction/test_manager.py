@@ -148,6 +148,34 @@ async def test_disk_is_reclaimed_before_any_pod_is_evicted_13_7() -> None:
 
 
 @in_virtual_time
+async def test_a_pod_with_too_many_files_to_count_goes_first() -> None:
+    """It may well be the one that fills the disk. The limit is `manager.LONGEST_COUNT`."""
+    stage = Stage(make_pod("web"))
+    stage.signal = "nodefs.available"
+    stage.story.runtime.du_seconds = 3600
+    await stage.begin()
+    stage.left = 50
+    await asyncio.sleep(45)
+    assert stage.story.recorder.messages("Evicted") == [
+        "The node was low on resource: ephemeral-storage. Threshold quantity: 100Mi, available: 50Mi. "
+    ]
+    await stage.end()
+
+
+@in_virtual_time
+async def test_a_limit_is_kept_when_counting_takes_longer_than_a_round() -> None:
+    stage = Stage(make_pod("web", volumes=[{"name": "v", "emptyDir": {"sizeLimit": "10Mi"}}]))
+    stage.story.runtime.du_seconds = 100
+    stage.story.runtime.disk_usages[UID] = PodDiskUsage(volumes={"v": 11 * MI})
+    await stage.begin()
+    await asyncio.sleep(95)
+    assert stage.story.status.phase == "Running"
+    await asyncio.sleep(20)
+    assert stage.story.status.reason == "Evicted"
+    await stage.end()
+
+
+@in_virtual_time
 async def test_a_critical_pod_is_spared_7_2() -> None:
     stage = Stage(make_pod("web", priority=2_000_000_000))
     await stage.begin()
