@@ -18,6 +18,8 @@ from .app_armor import app_armor_rejection
 from .critical_pods import NoVictims, is_critical, victims_for
 from .eviction.admission import pressure_rejection
 from .facts import Rejection
+from .host_ports import REJECTION as PORTS_TAKEN
+from .host_ports import port_conflict
 from .phase import is_static
 from .scheduler.node_affinity import matches_node
 from .scheduler.node_info import NodeInfo
@@ -124,6 +126,8 @@ def _out_of(short: Shortage) -> Rejection:
 def _unlike(pod: Pod, node: NodeInfo) -> Rejection | None:
     if not matches_node(pod, node.name, node.labels):
         return _predicate_failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+    if port_conflict(pod, (other.pod for other in node.pods)) is not None:
+        return Rejection(*PORTS_TAKEN)
     if not is_static(pod) and untolerated(pod, node.taints, (NO_EXECUTE,)):
         return _predicate_failed("TaintToleration", "node(s) had taints that the pod didn't tolerate")
     return None

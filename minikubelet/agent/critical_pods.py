@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from minikubelet.errors import MinikubeletError
 from minikubelet.v1 import Pod
 from minikubelet.v1.defaults import MIRROR
+from minikubelet.v1.priority_class import SYSTEM_CRITICAL
 from minikubelet.v1.qos import qos_class
 
 from .phase import is_static
 from .scheduler.node_info import PlacedPod, priority_of
 from .scheduler.resources import CPU, MEMORY, Shortage
-
-SYSTEM_PRIORITY = 2_000_000_000  # of system-cluster-critical, and the least that is critical
 
 PREEMPTING = "Preempting"
 PREEMPTED_TEXT = "Preempted in order to admit critical pod"
@@ -44,7 +43,7 @@ class Requirement:
 
 def is_critical(pod: Pod) -> bool:
     annotations = (pod.metadata.annotations if pod.metadata else None) or {}
-    return is_static(pod) or MIRROR in annotations or priority_of(pod) >= SYSTEM_PRIORITY
+    return is_static(pod) or MIRROR in annotations or priority_of(pod) >= SYSTEM_CRITICAL
 
 
 def victims_for(pod: Pod, others: Iterable[PlacedPod], lacking: Sequence[Shortage]) -> tuple[Pod, ...]:

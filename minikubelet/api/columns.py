@@ -301,6 +301,16 @@ def lease_cells(obj: Object, now: datetime) -> list[Any]:
     return [obj["metadata"]["name"], (obj.get("spec") or {}).get("holderIdentity", ""), age(obj, now)]
 
 
+def priority_class_cells(obj: Object, now: datetime) -> list[Any]:
+    return [
+        obj["metadata"]["name"],
+        obj.get("value", 0),
+        bool(obj.get("globalDefault")),
+        age(obj, now),
+        obj.get("preemptionPolicy", ""),
+    ]
+
+
 _ACCESS_MODES = {
     "ReadWriteOnce": "RWO",
     "ReadOnlyMany": "ROX",
@@ -379,6 +389,16 @@ COLUMNS: dict[str, Columns] = {
     "secrets": Columns((NAME, Column("Type"), Column("Data", "integer"), AGE), secret_cells),
     "namespaces": Columns((NAME, Column("Status"), AGE), namespace_cells),
     "serviceaccounts": Columns((NAME, Column("Secrets", "integer"), AGE), serviceaccount_cells),
+    "priorityclasses": Columns(
+        (
+            NAME,
+            Column("Value", "integer"),
+            Column("Global-Default", "boolean"),
+            AGE,
+            Column("PreemptionPolicy"),
+        ),
+        priority_class_cells,
+    ),
     "leases": Columns((NAME, Column("Holder"), AGE), lease_cells),
     "persistentvolumeclaims": Columns(
         (

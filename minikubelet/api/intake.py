@@ -14,6 +14,7 @@ from minikubelet.v1 import Pod, from_dict, support, to_dict
 from minikubelet.v1.decode import FieldValidation
 from minikubelet.v1.decode import decode as decode_struct
 from minikubelet.v1.defaults import admit_pod, set_defaults
+from minikubelet.v1.match_label_keys import merge_match_label_keys
 from minikubelet.v1.resources import ResourceInfo
 from minikubelet.v1.validation import validate, validate_update
 
@@ -95,5 +96,7 @@ def _admit(pod: Pod, *, new: bool) -> None:
     """What admission fills in; a pod that exists keeps its status."""
     status = pod.status
     admit_pod(pod)
-    if not new:
+    if new:
+        merge_match_label_keys(pod)
+    else:
         pod.status = status

@@ -81,7 +81,7 @@ def with_status(obj: Object, old: Object) -> Object:
 
 def _pod_change(pod: Object, old: Object) -> None:
     """`replace` with the file a pod was made from lacks what the cluster filled in; carry it over."""
-    for field in ("nodeName", "serviceAccountName", "serviceAccount"):
+    for field in ("nodeName", "serviceAccountName", "serviceAccount", "priority", "preemptionPolicy"):
         if field in old["spec"]:
             pod["spec"].setdefault(field, old["spec"][field])
 

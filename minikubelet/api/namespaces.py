@@ -15,6 +15,8 @@ from typing import Any
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.objects import Objects
 from minikubelet.errors import AlreadyExists, Expired, NotFound
+from minikubelet.v1 import to_dict
+from minikubelet.v1.priority_class import SYSTEM_CLASSES
 from minikubelet.v1.resources import BY_PLURAL, RESOURCES
 
 Object = dict[str, Any]
@@ -24,10 +26,12 @@ INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
 def make_initial(objects: Objects) -> None:
-    """The four namespaces of every cluster, each with its service account."""
+    """The four namespaces of every cluster, each with its service account; and its priority classes."""
     for name in INITIAL:
         objects.ensure(BY_PLURAL["namespaces"], {"metadata": {"name": name}})
         furnish(objects, name)
+    for priority in SYSTEM_CLASSES:
+        objects.ensure(BY_PLURAL["priorityclasses"], to_dict(priority))
 
 
 def furnish(objects: Objects, namespace: str) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from minikubelet.api import deletion, intake, kinds, subresources
 from minikubelet.api.deletion import DeleteOptions
+from minikubelet.api.priority import prioritize
 from minikubelet.api.selectors import Matcher
 from minikubelet.errors import BadRequest, Expired, Forbidden, NotFound
 from minikubelet.store import Store
@@ -94,6 +95,8 @@ class Objects:
             raise BadRequest("resourceVersion should not be set on objects to be created")
         kinds.prepare_metadata(obj)
         kinds.prepare_create(info, obj)
+        if info.plural == "pods":
+            prioritize(obj, self.store)
         obj = intake.complete(info, obj, options, refuse=self._refuse)
         self._check_namespace(info, obj)
         with self._maybe_rehearsal(options.dry_run):

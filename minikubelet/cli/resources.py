@@ -60,6 +60,7 @@ KNOWN = (
     Resource("secrets", "secret", "Secret", True),
     Resource("persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", True, ("pvc",)),
     Resource("serviceaccounts", "serviceaccount", "ServiceAccount", True, ("sa",)),
+    Resource("priorityclasses", "priorityclass", "PriorityClass", False, ("pc",), "scheduling.k8s.io/v1"),
     Resource("leases", "lease", "Lease", True, (), "coordination.k8s.io/v1"),
 )
 

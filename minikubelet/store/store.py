@@ -297,6 +297,9 @@ class Store:
         revision = min(revision, self._revision)
         if revision <= self._compacted:
             return
+        for watch in self._watches:
+            if watch.revision >= self._compacted:
+                watch.rest()
         with self._transaction("compact the log"):
             self._db.execute(
                 "DELETE FROM log WHERE revision IN "

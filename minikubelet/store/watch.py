@@ -50,6 +50,13 @@ class Watch:
         if resource == self._resource:
             self._awake.set()
 
+    def rest(self) -> None:
+        """The log is about to be compacted. Who has seen everything of its resource waits at the end of the
+        log: it is not behind only because nobody wrote what it watches.
+        """
+        if not self._page and not self._store.changes(self._resource, self._namespace, self.revision, 1):
+            self.revision = self._store.revision
+
     def close(self) -> None:
         """End the iteration. Accepts "already closed"."""
         self._closed = True

@@ -109,6 +109,7 @@ from minikubelet.v1.pod import (
     PodTemplate,
     PodTemplateSpec,
 )
+from minikubelet.v1.priority_class import PriorityClass
 from minikubelet.v1.probe import (
     ExecAction,
     GRPCAction,
@@ -348,6 +349,7 @@ __all__ = [
     "PodTemplateSpec",
     "PortworxVolumeSource",
     "PreferredSchedulingTerm",
+    "PriorityClass",
     "Probe",
     "ProjectedVolumeSource",
     "Quantity",

@@ -22,12 +22,13 @@ from minikubelet.v1.container import (
 from minikubelet.v1.env import EnvVar, ObjectFieldSelector
 from minikubelet.v1.meta import ObjectMeta, Resource
 from minikubelet.v1.pod import Pod, PodSpec
+from minikubelet.v1.priority_class import PREEMPT, PriorityClass
 from minikubelet.v1.probe import HTTPGetAction, Probe
 from minikubelet.v1.qos import HUGE_PAGES, POD_LEVEL, aggregate_containers, limited, qos_class, requested
 from minikubelet.v1.quantity import canonical, parse
 from minikubelet.v1.scheduling import Toleration
 from minikubelet.v1.security import PodSecurityContext
-from minikubelet.v1.status import PodStatus
+from minikubelet.v1.status import PodCondition, PodStatus
 from minikubelet.v1.volume import EmptyDirVolumeSource, ProjectedVolumeSource, Volume
 
 DEFAULT_MODE = 0o644
@@ -51,6 +52,8 @@ def set_defaults(object_: Resource) -> None:
             _namespace(object_)
         case PersistentVolumeClaim():
             _claim(object_)
+        case PriorityClass():
+            object_.preemption_policy = object_.preemption_policy or PREEMPT
 
 
 def admit_pod(pod: Pod) -> None:
@@ -61,9 +64,17 @@ def admit_pod(pod: Pod) -> None:
         spec.service_account_name = spec.service_account_name or spec.service_account or "default"
         spec.service_account = spec.service_account_name
     spec.priority = spec.priority or 0
-    spec.preemption_policy = spec.preemption_policy or "PreemptLowerPriority"
+    spec.preemption_policy = spec.preemption_policy or PREEMPT
     spec.tolerations = [*(spec.tolerations or []), *_missing_tolerations(spec)]
-    pod.status = PodStatus(phase="Pending", qos_class=qos_class(pod))
+    pod.status = PodStatus(phase="Pending", qos_class=qos_class(pod), conditions=_gated(spec))
+
+
+def _gated(spec: PodSpec) -> list[PodCondition] | None:
+    """A pod with scheduling gates says from the start why nobody places it."""
+    if not spec.scheduling_gates:
+        return None
+    text = "Scheduling is blocked due to non-empty scheduling gates"
+    return [PodCondition(type="PodScheduled", status="False", reason="SchedulingGated", message=text)]
 
 
 def _missing_tolerations(spec: PodSpec) -> list[Toleration]:

@@ -15,6 +15,7 @@ from minikubelet.v1.event import Event
 from minikubelet.v1.meta import Resource
 from minikubelet.v1.node import Node
 from minikubelet.v1.pod import Pod
+from minikubelet.v1.priority_class import PriorityClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     ),
     ResourceInfo("serviceaccounts", "serviceaccount", ServiceAccount, ("sa",)),
     ResourceInfo("leases", "lease", Lease),
+    ResourceInfo("priorityclasses", "priorityclass", PriorityClass, ("pc",), namespaced=False),
 )
 
 BY_PLURAL = {resource.plural: resource for resource in RESOURCES}

@@ -33,7 +33,8 @@ spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
 spec.hostAliases[*].ip spec.hostAliases[*].hostnames
 spec.readinessGates[*].conditionType spec.schedulingGates[*].name
 spec.nodeSelector
-spec.overhead spec.priority spec.preemptionPolicy spec.resources.limits spec.resources.requests
+spec.overhead spec.priority spec.priorityClassName spec.preemptionPolicy
+spec.resources.limits spec.resources.requests
 spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityContext.runAsNonRoot
 spec.securityContext.supplementalGroups
 spec.ephemeralContainers[*].targetContainerName
@@ -218,7 +219,6 @@ RULES: tuple[Rule, ...] = (
     # Scheduling
     Rule("spec.schedulerName", WARNING, "the node binds its pods itself", NEVER, unless("default-scheduler")),
     Rule("spec.schedulingGroup", WARNING, "pods are bound one by one", NEVER),
-    Rule("spec.priorityClassName", WARNING, "there are no priority classes", EVERYTHING),
     Rule("spec.runtimeClassName", REFUSED, "there is one runtime, and it may isolate less", NEVER),
     Rule("spec.os.name", REFUSED, "this is a Linux node", NEVER, unless("linux")),
     # Identity and names

@@ -12,9 +12,8 @@ import pytest
 from .conftest import Agent, simple_pod, until
 
 NO_NODE = "0/1 nodes are available:"
-NOT_HELPFUL = (
-    f"no new claims to deallocate, preemption: {NO_NODE} 1 Preemption is not helpful for scheduling."
-)
+CLAIMS = "no new claims to deallocate, preemption:"
+NOT_HELPFUL = f"{CLAIMS} {NO_NODE} 1 Preemption is not helpful for scheduling."
 PREEMPTED = "Preempted in order to admit critical pod"
 
 
@@ -113,6 +112,41 @@ def test_the_node_gets_its_labels_back_and_is_made_anew(agent: Agent) -> None:
     reasons = [event["reason"] for event in agent.events("node1")]
     for reason in ("Starting", "NodeHasSufficientMemory", "NodeReady", "NodeAllocatableEnforced"):
         assert reason in reasons
+
+
+def test_two_pods_cannot_have_one_port_of_the_node(agent: Agent) -> None:
+    port = {"ports": [{"containerPort": 18080}]}
+    agent.apply(simple_pod("has", "sleep", "infinity", container=port, hostNetwork=True))
+    agent.wait_running("has")
+    agent.apply(simple_pod("wants", "sleep", "infinity", container=port, hostNetwork=True))
+    words = "1 node(s) didn't have free ports for the requested pod ports"
+    found = until(lambda: agent.pod("wants").get("status", {}).get("conditions"), what="it is looked at")
+    victims = f"{CLAIMS} {NO_NODE} 1 No preemption victims found for incoming pod."
+    assert found[0]["message"] == f"{NO_NODE} {words}. {victims}"
+    agent.run("delete", "pod", "has", "--grace-period=1")
+    agent.wait_running("wants")
+    agent.run("delete", "pod", "wants", "--grace-period=1")
+
+
+def test_a_pod_of_higher_priority_takes_the_room_of_lower_ones(agent: Agent) -> None:
+    important = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": "important"},
+        "value": 1000,
+    }
+    agent.apply(important)
+    most = {"resources": {"requests": {"cpu": f"{cores(agent) * 500 + 100}m"}}}
+    agent.apply(simple_pod("humble", "sleep", "infinity", container=most))
+    agent.wait_running("humble")
+    agent.apply(simple_pod("grand", "sleep", "infinity", container=most, priorityClassName="important"))
+    grand = agent.wait_running("grand")
+    assert agent.pod("humble") == {}
+    assert grand["spec"]["priority"] == 1000
+    (event,) = [e for e in agent.events("humble") if e["reason"] == "Preempted"]
+    assert event["message"] == f"Preempted by pod {grand['metadata']['uid']} on node node1"
+    assert (event["type"], event["source"]["component"]) == ("Normal", "default-scheduler")
+    agent.run("delete", "pod", "grand", "--grace-period=1")
 
 
 # Agents with words of their own

@@ -1,7 +1,7 @@
 """The scheduler's filters, in its order: may this pod run on this node? Pure.
 
 The first filter that says no ends the search, as in kube-scheduler: a pod that neither tolerates a taint nor
-fits hears of the taint only. Two things are asked before any node is looked at (`PRE_FILTERS`).
+fits hears of the taint only.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from minikubelet.agent.host_ports import UNSCHEDULABLE as NO_FREE_PORTS
+from minikubelet.agent.host_ports import port_conflict
 from minikubelet.v1 import Pod
 
 from . import topology_spread
@@ -70,6 +72,12 @@ def _node_affinity(pod: Pod, node: NodeInfo) -> Unfit | None:
     return Unfit.because("node(s) didn't match Pod's node affinity/selector")
 
 
+def _host_ports(pod: Pod, node: NodeInfo) -> Unfit | None:
+    if port_conflict(pod, (other.pod for other in node.pods)) is None:
+        return None
+    return Unfit.because(NO_FREE_PORTS, by_others=True)
+
+
 def _resources(pod: Pod, node: NodeInfo) -> Unfit | None:
     lacking = shortages(requests_of(pod), (other.requests for other in node.pods), node.allocatable)
     if not lacking:
@@ -106,6 +114,7 @@ FILTERS: tuple[Filter, ...] = (
     _unschedulable,
     _taints,
     _node_affinity,
+    _host_ports,
     _resources,
     _topology_spread,
     _pod_affinity,

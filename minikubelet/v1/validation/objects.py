@@ -14,6 +14,7 @@ from minikubelet.v1.event import Event
 from minikubelet.v1.meta import ObjectMeta, Resource
 from minikubelet.v1.node import Node, NodeSpec
 from minikubelet.v1.pod import Pod
+from minikubelet.v1.priority_class import PriorityClass
 from minikubelet.v1.quantity import parse
 from minikubelet.v1.validation.field import (
     IMMUTABLE,
@@ -31,6 +32,7 @@ from minikubelet.v1.validation.field import (
 from minikubelet.v1.validation.metadata import label_selector_errors, metadata_errors, metadata_update_errors
 from minikubelet.v1.validation.names import config_key, dns_label, label_value, qualified_name
 from minikubelet.v1.validation.pod import pod_errors
+from minikubelet.v1.validation.priority import priority_class_errors, priority_class_update_errors
 from minikubelet.v1.validation.update import pod_update_errors
 
 MAX_DATA = 1024 * 1024  # bytes of all values of a ConfigMap or Secret
@@ -56,6 +58,9 @@ def errors_of(object_: Resource) -> Errors:
         case Node():
             yield from metadata_errors(meta, namespaced=False)
             yield from _taints(object_)
+        case PriorityClass():
+            yield from metadata_errors(meta, namespaced=False)
+            yield from priority_class_errors(object_)
         case _:
             yield from metadata_errors(meta)
             if type(object_) in BODIES:
@@ -73,6 +78,8 @@ def update_errors_of(new: Resource, old: Resource) -> Errors:
         yield from _immutable(new, old)
     if isinstance(new, Node) and isinstance(old, Node):
         yield from _node_update(new, old)
+    if isinstance(new, PriorityClass) and isinstance(old, PriorityClass):
+        yield from priority_class_update_errors(new, old)
     if isinstance(new, Secret) and isinstance(old, Secret) and new.type != old.type:
         yield invalid("type", new.type, IMMUTABLE)
 

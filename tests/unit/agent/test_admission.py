@@ -124,6 +124,13 @@ def test_predicates_7_1(pod: dict[str, Any], taints: list[str], expected: tuple[
     assert rejection(make_pod(**pod), node) == expected
 
 
+def test_a_port_of_the_node_that_another_pod_has_7_1() -> None:
+    container = {"name": "c", "image": "localhost/host", "ports": [{"containerPort": 80, "hostPort": 80}]}
+    pods = [make_pod(name, containers=[container]) for name in ("new", "old")]
+    text = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+    assert rejection(pods[0], make_node(pods[1])) == ("NodePorts", text)
+
+
 MEMORY = ("MemoryPressure",)
 BOTH = ("MemoryPressure", "DiskPressure")
 TOLERANT = {

@@ -227,6 +227,30 @@ def test_the_first_filter_that_says_no_ends_the_search() -> None:
     assert outcome.message == f"{NO_NODE} {TAINT_TEXT}. {NOT_HELPFUL}"
 
 
+def serving(name: str, **port: Any) -> Pod:
+    ports = [{"containerPort": 80, "protocol": "TCP", **port}]
+    return make_pod(name, containers=[{"name": "c", "image": "localhost/host", "ports": ports}])
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted", "fits"),
+    [
+        pytest.param({"hostPort": 8080}, {"hostPort": 8080}, False, id="the same"),
+        pytest.param({"hostPort": 8080}, {"hostPort": 8081}, True, id="another"),
+        pytest.param({"hostPort": 8080}, {"hostPort": 8080, "protocol": "UDP"}, True, id="protocol"),
+        pytest.param({"hostPort": 80, "hostIP": "127.0.0.1"}, {"hostPort": 80}, False, id="all addresses"),
+        pytest.param(
+            {"hostPort": 80, "hostIP": "127.0.0.1"}, {"hostPort": 80, "hostIP": "10.0.0.1"}, True, id="two"
+        ),
+        pytest.param({}, {}, True, id="container ports are the pod's own"),
+    ],
+)
+def test_host_ports(taken: dict[str, Any], wanted: dict[str, Any], fits: bool) -> None:
+    outcome = schedule(serving("new", **wanted), make_node(serving("old", **taken)))
+    text = "1 node(s) didn't have free ports for the requested pod ports"
+    assert outcome.message == ("" if fits else f"{NO_NODE} {text}. {NO_VICTIMS}")
+
+
 # Pods among pods
 
 WEB = make_pod("web", {"app": "web"})

@@ -274,6 +274,34 @@ def test_explain_knows_the_fields(kubectl):
 def test_what_is_offered(kubectl):
     resources = kubectl("api-resources", "--no-headers", "-o", "name").split()
     assert {"pods", "configmaps", "leases.coordination.k8s.io"} <= set(resources)
-    assert kubectl("api-versions").split() == ["coordination.k8s.io/v1", "v1"]
+    assert kubectl("api-versions").split() == ["coordination.k8s.io/v1", "scheduling.k8s.io/v1", "v1"]
     version = json.loads(kubectl("version", "-o", "json"))
     assert version["serverVersion"]["gitVersion"].startswith("v1.32.0+minikubelet")
+
+
+def test_drain_cordons_the_node_and_evicts_its_pods(kubectl):
+    kubectl.api.post("/api/v1/nodes", {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node"}})
+    kubectl("create", "-f", "-", stdin=MANIFEST)
+    kubectl.api.bind("web")
+    told = kubectl("drain", "node", "--force", "--grace-period=0", "--timeout=30s")
+    assert told.splitlines() == [
+        "node/node cordoned",
+        "evicting pod default/web",
+        "pod/web evicted",
+        "node/node drained",
+    ]
+    assert kubectl("get", "nodes", "--no-headers").split()[1] == "Unknown,SchedulingDisabled"
+    assert kubectl("get", "pods", "-o", "name") == ""
+
+
+def test_priority_classes(kubectl):
+    listed = [line.split() for line in kubectl("get", "priorityclasses").splitlines()]
+    assert listed[0] == ["NAME", "VALUE", "GLOBAL-DEFAULT", "AGE", "PREEMPTIONPOLICY"]
+    assert [(line[0], line[1], line[2], line[4]) for line in listed[1:]] == [
+        ("system-cluster-critical", "2000000000", "false", "PreemptLowerPriority"),
+        ("system-node-critical", "2000001000", "false", "PreemptLowerPriority"),
+    ]
+    important = "kind: PriorityClass\napiVersion: scheduling.k8s.io/v1\nmetadata: {name: high}\nvalue: 7\n"
+    assert kubectl("create", "-f", "-", stdin=important) == "priorityclass.scheduling.k8s.io/high created\n"
+    changed = kubectl.fails("patch", "pc", "high", "-p", '{"value": 8}')
+    assert "value: Forbidden: may not be changed in an update." in changed

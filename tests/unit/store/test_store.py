@@ -284,6 +284,23 @@ def test_closing_ends_the_iteration(store):
     asyncio.run(story())
 
 
+def test_a_watch_of_what_nobody_writes_is_not_behind(store):
+    """Whoever waits for the next namespace may wait for days."""
+
+    async def story():
+        watch = store.watch("namespaces")
+        waiting = asyncio.ensure_future(take(watch, 1))
+        await asyncio.sleep(0)
+        for number in range(20):
+            store.create("pods", pod(f"p{number}"))
+        store.compact(store.revision)
+        store.create("namespaces", {"metadata": {"name": "new"}})
+        store.compact(store.revision - 1)
+        assert await waiting == [("ADDED", "new")]
+
+    asyncio.run(story())
+
+
 def test_compaction_keeps_the_present_and_expires_old_watches(store):
     async def story():
         store.create("pods", pod("quiet"))

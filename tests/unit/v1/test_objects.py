@@ -41,6 +41,65 @@ def errors(kind: str, **fields: Any) -> list[str]:
     ("kind", "fields", "expected"),
     [
         pytest.param("ConfigMap", {"data": {"a": "b"}}, [], id="good config map"),
+        pytest.param("PriorityClass", {"value": 1000000000}, [], id="the highest priority"),
+        pytest.param(
+            "PriorityClass",
+            {"value": 1000000001},
+            ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"],
+            id="beyond the highest priority",
+        ),
+        pytest.param(
+            "PriorityClass",
+            {"preemptionPolicy": "Always"},
+            [
+                'preemptionPolicy: Unsupported value: "Always": '
+                'supported values: "PreemptLowerPriority", "Never"'
+            ],
+            id="preemption policy",
+        ),
+        pytest.param(
+            "PriorityClass",
+            {"metadata": {"name": "system-mine"}},
+            [
+                "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for "
+                "system use only. error: system-mine is not a known system priority class"
+            ],
+            id="a class of the system",
+        ),
+        pytest.param(
+            "PriorityClass",
+            {"metadata": {"name": "system-node-critical"}, "value": 1},
+            [
+                "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for "
+                "system use only. error: value of system-node-critical PriorityClass must be 2000001000"
+            ],
+            id="another value for a class of the system",
+        ),
+        pytest.param(
+            "Node",
+            {"spec": {"taints": [{"key": "a", "value": "b", "effect": "NoExecute"}]}},
+            [],
+            id="a taint",
+        ),
+        pytest.param(
+            "Node",
+            {"spec": {"taints": [{"key": "a", "effect": "Never"}, {"key": "b"}]}},
+            [
+                'spec.taints[0].effect: Unsupported value: "Never": '
+                'supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"',
+                "spec.taints[1].effect: Required value",
+            ],
+            id="effects of taints",
+        ),
+        pytest.param(
+            "Node",
+            {"spec": {"taints": [{"key": "a", "effect": "NoExecute"}, {"key": "a", "effect": "NoExecute"}]}},
+            [
+                'spec.taints[1]: Duplicate value: {"key":"a","effect":"NoExecute"}: '
+                "taints must be unique by key and effect pair"
+            ],
+            id="a taint twice",
+        ),
         pytest.param(
             "ConfigMap",
             {"data": {"a/b": ""}},
@@ -142,9 +201,10 @@ def test_a_resource_is_found_by_any_of_its_names(word: str) -> None:
 
 def test_groups_and_versions_come_from_the_types() -> None:
     assert {(r.plural, r.group, r.version) for r in RESOURCES if r.group} == {
-        ("leases", "coordination.k8s.io", "v1")
+        ("leases", "coordination.k8s.io", "v1"),
+        ("priorityclasses", "scheduling.k8s.io", "v1"),
     }
-    assert {r.plural for r in RESOURCES if not r.namespaced} == {"namespaces", "nodes"}
+    assert {r.plural for r in RESOURCES if not r.namespaced} == {"namespaces", "nodes", "priorityclasses"}
 
 
 def test_an_object_says_its_kind_and_a_part_does_not() -> None:
