@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from minikubelet.errors import CreateContainerConfigError, CreateContainerError
-from minikubelet.runtime.users import User, container_user, read_file
+from minikubelet.runtime.users import MAX_FILE, User, container_user, read_file
 from minikubelet.v1 import Container, Pod, from_dict
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:1000:1001:Web:/:/bin/sh\nodd:x:abc:1:::\n"
@@ -130,12 +130,21 @@ def make_large(path: Path) -> None:
         file.truncate(2 << 30)
 
 
-@pytest.mark.parametrize("make", [make_fifo, make_endless, make_loop, make_large, Path.mkdir])
+def make_crowded(path: Path) -> None:
+    """A million users; ours is the last, far behind what is read."""
+    with path.open("w") as file:
+        for number in range(1_000_000):
+            file.write(f"u{number}:x:{number + 2000}:9::/:/bin/sh\n")
+        file.write("web:x:1000:9::/:/bin/sh\n")
+
+
+@pytest.mark.parametrize("make", [make_fifo, make_endless, make_loop, make_large, make_crowded, Path.mkdir])
 def test_a_hostile_passwd_is_bounded_and_knows_nobody(tmp_path: Path, make: Any) -> None:
+    """A18, CVE-2024-9676. Defences: in `users`, `_read` takes regular files only, `_beginning` MAX_FILE."""
     (tmp_path / "etc").mkdir()
     make(tmp_path / "etc/passwd")
     assert user([str(tmp_path)], "1000", {}) == User(1000, 0, [0])
-    assert len(read_file([str(tmp_path)], "/etc/passwd", limit=1 << 16)) <= 1 << 16
+    assert len(read_file([str(tmp_path)], "/etc/passwd")) <= MAX_FILE
 
 
 def test_links_stay_inside_the_image(tmp_path: Path) -> None:
