@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minikubelet.linux import capabilities, cgroup, syscalls
+from minikubelet.runtime.seccomp.filters import lacking as seccomp_lacking
 
 OLDEST_KERNEL = (5, 14)
 CONTROLLERS = ("cpu", "memory", "pids")
@@ -63,6 +64,7 @@ def checks(state: Path = Path("/var/lib/minikubelet")) -> list[Check]:
     trial = _try_network() if root.ok else {}
     found += [check_link(kind, trial.get(kind, "needs root to be tried")) for kind in ("bridge", "veth")]
     found += [check_nftables(shutil.which("nft"), trial.get("nftables", "needs root to be tried"))]
+    found += [check_seccomp(seccomp_lacking())]
     found += [check_mqueue(_read("/proc/filesystems")), check_inotify(*_inotify()), check_oom_score()]
     return found
 
@@ -162,6 +164,14 @@ def check_nftables(program: str | None, problem: str) -> Check:
         )
         return Check("nftables", False, f"cannot masquerade: {problem}", remedy)
     return Check("nftables", True, f"{program}; masquerading works")
+
+
+def check_seccomp(lacking: str) -> Check:
+    """Every container has a filter unless it says no, so without it only those run that do."""
+    if not lacking:
+        return Check("seccomp", True, "system calls can be filtered")
+    remedy = "set seccompDefault: false in the file for agent --config, and know that pods are less confined"
+    return Check("seccomp", False, lacking, remedy, required=False)
 
 
 def check_mqueue(filesystems: str) -> Check:
