@@ -26,6 +26,7 @@ from minikubelet.linux import capabilities, cgroup, syscalls
 from minikubelet.runtime.seccomp.filters import lacking as seccomp_lacking
 
 OLDEST_KERNEL = (5, 14)
+SWAPLESS_TMPFS = (6, 4)  # mount option noswap
 CONTROLLERS = ("cpu", "memory", "pids")
 # What the runtime itself uses; containers' default ones come on top.
 OWN_CAPABILITIES = ("DAC_OVERRIDE", "FOWNER", "KILL", "NET_ADMIN", "SETPCAP", "SYS_ADMIN", "SYS_CHROOT")
@@ -66,6 +67,7 @@ def checks(state: Path = Path("/var/lib/minikubelet")) -> list[Check]:
     found += [check_nftables(shutil.which("nft"), trial.get("nftables", "needs root to be tried"))]
     found += [check_seccomp(seccomp_lacking())]
     found += [check_mqueue(_read("/proc/filesystems")), check_inotify(*_inotify()), check_oom_score()]
+    found.append(check_swap(platform.release(), _read("/proc/swaps")))
     return found
 
 
@@ -76,11 +78,15 @@ def check_root(uid: int) -> Check:
 
 
 def check_kernel(release: str) -> Check:
-    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
     wanted = ".".join(map(str, OLDEST_KERNEL))
-    if numbers >= OLDEST_KERNEL:
+    if _version(release) >= OLDEST_KERNEL:
         return Check("kernel", True, f"Linux {release}; {wanted} or later is needed for cgroup.kill")
     return Check("kernel", False, f"Linux {release} has no cgroup.kill", f"boot Linux {wanted} or later")
+
+
+def _version(release: str) -> tuple[int, ...]:
+    """Major and minor number."""
+    return tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
 
 
 def check_capabilities(effective: int) -> Check:
@@ -194,6 +200,17 @@ def check_oom_score() -> Check:
         return Check("oom_score_adj", True, "can be lowered", required=False)
     detail = "cannot be lowered: the agent and guaranteed pods are not protected when memory runs out"
     return Check("oom_score_adj", False, detail, "give the agent CAP_SYS_RESOURCE", required=False)
+
+
+def check_swap(release: str, swaps: str) -> Check:
+    """Volumes of Secrets lie in memory, and that may be written to a disk behind our back."""
+    if len(swaps.splitlines()) < 2:  # the first line is a heading
+        return Check("swap", True, "no swap is on", required=False)
+    if _version(release) >= SWAPLESS_TMPFS:
+        return Check("swap", True, "swap is on; volumes of Secrets stay out of it", required=False)
+    detail = "swap is on, and before Linux 6.4 volumes of Secrets may be written to it"
+    remedy = "swapoff -a, or encrypt it, or use a newer kernel"
+    return Check("swap", False, detail, remedy, required=False)
 
 
 # What the machine says

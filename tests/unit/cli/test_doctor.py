@@ -22,6 +22,22 @@ def test_the_kernel_must_have_cgroup_kill(release, ok):
     assert bool(check.remedy) is not ok
 
 
+SWAP = "Filename\tType\tSize\tUsed\tPriority\n"
+
+
+@pytest.mark.parametrize(
+    ("release", "swaps", "ok"),
+    [
+        pytest.param("6.1.0", SWAP, True, id="no swap"),
+        pytest.param("6.1.0", f"{SWAP}/dev/vda2 partition 1 0 -2\n", False, id="swap, and no tmpfs without"),
+        pytest.param("6.4.0", f"{SWAP}/dev/vda2 partition 1 0 -2\n", True, id="swap, and noswap"),
+    ],
+)
+def test_swap_is_told_of_where_secrets_could_get_into_it(release, swaps, ok):
+    check = doctor.check_swap(release, swaps)
+    assert (check.ok, check.required) == (ok, False)
+
+
 def test_missing_capabilities_are_named():
     every = capabilities.mask(capabilities.NAMES)
     assert doctor.check_capabilities(every).ok
