@@ -226,6 +226,10 @@ class KillContainerError(RuntimeServiceError):
     reason = "KillContainerError"
 
 
+class ResizeError(RuntimeServiceError):
+    """A pod's or a container's cgroup did not take its new values; the message says which and why."""
+
+
 class ShimError(MinikubeletError):
     """The conversation with a shim failed."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
@@ -28,6 +28,7 @@ from minikubelet.errors import (
     FailedMount,
     ImageError,
     KillContainerError,
+    ResizeError,
     RunContainerError,
 )
 from minikubelet.runtime.cri import (
@@ -36,6 +37,7 @@ from minikubelet.runtime.cri import (
     ExecResult,
     ExecSession,
     ImageRef,
+    PodCgroup,
     PodDiskUsage,
     PodLifecycleEvent,
     PodRuntimeStatus,
@@ -43,7 +45,19 @@ from minikubelet.runtime.cri import (
     SandboxStatus,
     container_hash,
 )
-from minikubelet.v1 import Container, LifecycleHandler, Pod, PodStatus, from_dict, to_dict
+from minikubelet.runtime.resizing import merged
+from minikubelet.runtime.resources import pod_cgroup
+from minikubelet.v1 import (
+    Container,
+    LifecycleHandler,
+    Pod,
+    PodSpec,
+    PodStatus,
+    ResourceRequirements,
+    from_dict,
+    to_dict,
+)
+from minikubelet.v1.qos import compute_of
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,7 @@ class _Instance:
     exit_code: int = 0
     reason: str = ""
     message: str = ""
+    resources: ResourceRequirements | None = None
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
@@ -98,6 +113,7 @@ class _Instance:
             message=self.message,
             hash=self.hash,
             sandbox_id=self.sandbox_id,
+            resources=self.resources,
         )
 
 
@@ -123,6 +139,9 @@ class FakeRuntimeService:
         self._sandboxes: dict[str, list[SandboxStatus]] = defaultdict(list)  # uid → oldest first
         self._instances: dict[str, list[_Instance]] = defaultdict(list)  # uid → oldest first
         self._events: asyncio.Queue[PodLifecycleEvent] = asyncio.Queue()
+        self.resize_errors: list[str] = []  # each fails one write of resources
+        self.memory_usage: dict[str, int] = {}  # container id → bytes
+        self._pod_files: dict[str, dict[str, str]] = {}  # uid → what its cgroup holds
         self._numbers = count(1)
 
     # What a test arranges and looks at
@@ -180,6 +199,7 @@ class FakeRuntimeService:
             host_network=host,
         )
         self._sandboxes[uid].append(sandbox)
+        self._pod_files[uid] = dict(pod_cgroup(pod).files)
         self._note(f"sandbox #{attempt}")
         return sandbox
 
@@ -246,6 +266,7 @@ class FakeRuntimeService:
             sandbox_id=self._ready_sandbox(uid).id,
             script=script,
             created_at=self._now(),
+            resources=compute_of(pod.spec or PodSpec(), container),
         )
         self._instances[uid].append(instance)
         return instance.id
@@ -286,6 +307,39 @@ class FakeRuntimeService:
             assert one.state != "running", f"{one.name} was to be removed while it runs"
             self._instances[uid].remove(one)
             self._note(f"remove {one.name}#{one.attempt}{' but its log' if keep_log else ''}")
+
+    # Resources of what runs
+
+    async def pod_cgroup(self, pod: Pod) -> PodCgroup:
+        uid = _uid(pod)
+        wanted = pod_cgroup(pod).files
+        running = {one.id for one in self._instances[uid] if one.state == "running"}
+        usage = {id: used for id, used in self.memory_usage.items() if id in running}
+        return PodCgroup(
+            dict(self._pod_files.setdefault(uid, dict(wanted))), wanted, sum(usage.values()), usage
+        )
+
+    async def update_pod_cgroup(self, pod: Pod, files: Collection[str]) -> None:
+        self._fail_resize()
+        wanted = pod_cgroup(pod).files
+        for name in files:
+            self._pod_files[_uid(pod)][name] = wanted[name]
+            self._note(f"pod {name} {wanted[name]}")
+
+    async def update_container_resources(
+        self, pod: Pod, container: Container, container_id: str, resource: str
+    ) -> None:
+        self._fail_resize()
+        one = self._find(_uid(pod), container_id)
+        if one is None or one.state != "running":
+            raise RunContainerError(f"container {container_id} is not running")
+        assert pod.spec is not None
+        one.resources = merged(one.resources, compute_of(pod.spec, container), resource)
+        self._note(f"resize {one.name} {resource}")
+
+    def _fail_resize(self) -> None:
+        if self.resize_errors:
+            raise ResizeError(self.resize_errors.pop(0))
 
     # Reaching into containers
 

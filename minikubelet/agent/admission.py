@@ -23,7 +23,7 @@ from .host_ports import port_conflict
 from .phase import is_static
 from .scheduler.node_affinity import matches_node
 from .scheduler.node_info import NodeInfo
-from .scheduler.resources import Shortage, requests_of, shortages
+from .scheduler.resources import Shortage, asked_for, shortages
 from .scheduler.taints import NO_EXECUTE, untolerated
 from .sysctls import sysctl_rejection
 
@@ -88,6 +88,12 @@ def _operating_system(pod: Pod, around: Surroundings) -> Verdict:
     return ADMITTED
 
 
+def without_room(pod: Pod, node: NodeInfo) -> Rejection | None:
+    """Resources alone: all that is asked again when a pod is resized (6.12)."""
+    lacking = _lacking(pod, node)
+    return _out_of(lacking[0]) if lacking else None
+
+
 def _predicates(pod: Pod, around: Surroundings) -> Verdict:
     """Resources first, then what the node is like; only the first is told."""
     lacking = _lacking(pod, around.node)
@@ -108,9 +114,7 @@ def _predicates(pod: Pod, around: Surroundings) -> Verdict:
 def _lacking(pod: Pod, node: NodeInfo) -> list[Shortage]:
     """An extended resource that the node has never heard of is no business of the kubelet's."""
     known = {
-        name: amount
-        for name, amount in requests_of(pod).items()
-        if name in node.allocatable or "/" not in name
+        name: amount for name, amount in asked_for(pod).items() if name in node.allocatable or "/" not in name
     }
     return shortages(known, (other.requests for other in node.pods), node.allocatable)
 

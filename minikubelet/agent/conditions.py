@@ -18,6 +18,7 @@ from minikubelet.v1 import ContainerState, ContainerStatus, Pod, PodCondition, P
 
 from .phase import FAILED, SUCCEEDED
 from .pod_actions import sandbox_is_lost
+from .resize import IN_PROGRESS, PENDING
 from .restart_all import CONDITION as ALL_RESTARTING
 from .restart_all import STARTED_MESSAGE, STARTED_REASON, has_restart_all_rule, is_being_reset
 from .restart_policy import init_containers, is_sidecar, regular_containers
@@ -28,6 +29,7 @@ READY = "Ready"
 CONTAINERS_READY = "ContainersReady"
 SCHEDULED = "PodScheduled"
 DISRUPTION_TARGET = "DisruptionTarget"
+RESIZES = (PENDING, IN_PROGRESS)
 OWNED = (
     SANDBOX_READY,
     INITIALIZED,
@@ -35,8 +37,7 @@ OWNED = (
     CONTAINERS_READY,
     SCHEDULED,
     DISRUPTION_TARGET,
-    "PodResizePending",
-    "PodResizeInProgress",
+    *RESIZES,
     ALL_RESTARTING,
 )
 
@@ -50,15 +51,18 @@ def pod_conditions(
     old: PodStatus,
     now: datetime,
     disruption: str = "",
+    resizes: Sequence[PodCondition] = (),
 ) -> list[PodCondition]:
     """All conditions for `status`, whose phase and container statuses are final; `old` is the status
-    before. `disruption`: the message of DisruptionTarget, if the node itself ends the pod.
+    before. `disruption`: the message of DisruptionTarget, if the node itself ends the pod; `resizes`: what is
+    to be said of resizes, each with the generation it is about.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     others = [c for c in (pod.status and pod.status.conditions) or () if c.type not in OWNED]
     containers_ready = _containers_ready(pod, status)
     conditions = [
         *others,
+        *resizes,
         *_disruption(disruption, before.get(DISRUPTION_TARGET)),
         PodCondition(type=SANDBOX_READY, status=FALSE if sandbox_is_lost(pod, observed) else TRUE),
         _initialized(pod, status, before.get(INITIALIZED)),
@@ -87,7 +91,7 @@ def _stamped(
     return PodCondition(
         type=condition.type,
         status=condition.status,
-        observed_generation=generation,
+        observed_generation=condition.observed_generation if condition.type in RESIZES else generation,
         last_probe_time=condition.last_probe_time,
         last_transition_time=unchanged or now.replace(microsecond=0),
         reason=condition.reason,

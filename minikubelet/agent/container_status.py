@@ -25,9 +25,11 @@ from minikubelet.v1 import (
     LinuxContainerUser,
     Pod,
     PodStatus,
+    ResourceRequirements,
     VolumeMount,
     VolumeMountStatus,
 )
+from minikubelet.v1.qos import COMPUTE
 
 from .facts import NO_RESULTS, ProbeResults, ReasonCache
 from .pod_actions import initialized_in_sandbox
@@ -140,7 +142,7 @@ def _of_instances(
         image_id=newest.image_id,
         container_id=container_id(newest.id),
         started=_previously_started(newest, before),
-        resources=container.resources,
+        resources=_resources(container, newest),
         allocated_resources=container.resources.requests if container.resources else None,
         volume_mounts=_volume_mounts(container),
         user=_user(newest),
@@ -152,6 +154,31 @@ def _of_instances(
     elif before is not None and newest.attempt > 0:
         status.last_state = _remembered_end(before, status)
     return status
+
+
+def _resources(container: Container, newest: Instance) -> ResourceRequirements | None:
+    """6.9: as granted, but cpu and memory of a running container as they are applied to it."""
+    granted, applied = container.resources, newest.resources
+    if granted is None or applied is None or newest.state != "running":
+        return granted
+    return ResourceRequirements(
+        requests=_shown(granted.requests, applied.requests),
+        limits=_shown(granted.limits, applied.limits),
+        claims=granted.claims,
+    )
+
+
+def _shown(granted: dict[str, str] | None, applied: dict[str, str] | None) -> dict[str, str] | None:
+    """A limit that comes from the pod as a whole is not the container's to show; one that is not applied yet
+    is not shown.
+    """
+    if granted is None:
+        return None
+    return {
+        name: (applied or {}).get(name, text) if name in COMPUTE else text
+        for name, text in granted.items()
+        if name not in COMPUTE or name in (applied or {})
+    }
 
 
 def _remembered_end(before: ContainerStatus, status: ContainerStatus) -> ContainerState:

@@ -6,9 +6,11 @@ This module names the parts of that which belong to nobody else; it imports noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from minikubelet.v1 import PodCondition
 
 ProbeOutcome = Literal["success", "failure", "unknown"]
 
@@ -78,3 +80,5 @@ class Situation:
     node: NodeFacts = field(default_factory=NodeFacts)
     override: PhaseOverride | None = None
     stopped: bool = False  # every container is dead after a kill of the pod: nothing will be restarted
+    resizes: Sequence[PodCondition] = ()  # PodResizePending, PodResizeInProgress
+    resize_unfinished: bool = False  # the pod's own cgroup is not yet what was granted

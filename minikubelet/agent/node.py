@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from minikubelet.agent import config_objects
-from minikubelet.agent.admission import Surroundings, admit
+from minikubelet.agent.admission import Surroundings, admit, without_room
+from minikubelet.agent.allocation_files import AllocationFiles
 from minikubelet.agent.app_armor import why_not_enforced
 from minikubelet.agent.binder import Binder
 from minikubelet.agent.clock import Clock
@@ -40,6 +41,9 @@ from minikubelet.agent.pod_status import rejected_status
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Collaborators, NodeFacts
 from minikubelet.agent.prober import ProbeContext, ProbeManager
+from minikubelet.agent.resize import Verdict as ResizeVerdict
+from minikubelet.agent.resize import verdict as resize_verdict
+from minikubelet.agent.resizes import Resizes
 from minikubelet.agent.room_making import RoomMaking
 from minikubelet.agent.scheduler.binding import wants_binding
 from minikubelet.agent.scheduler_cache import SchedulerCache
@@ -90,7 +94,7 @@ class Node(NodeAccess):
         self._allowed_sysctls = allowed_unsafe(configuration.allowedUnsafeSysctls)
         self._no_app_armor = why_not_enforced()
         self._workers: dict[str, PodWorker] = {}  # pod uid → its worker
-        self._cache = SchedulerCache(facts.name)
+        self._cache = SchedulerCache(facts.name, granted=lambda pod: self._resizes.allocated(pod))
         self._tasks: list[asyncio.Task[None]] = []
         self._random = random.Random()
         self._config = objects
@@ -108,6 +112,9 @@ class Node(NodeAccess):
             pressure=service.pressure,
         )
         self._prober = ProbeManager(self._probes)
+        self._resizes = Resizes(
+            AllocationFiles(paths.pod), self._recorder, self._clock, self._judge, self._resized, self._wake
+        )
         self._with = Collaborators(
             runtime=service,
             prober=self._prober,
@@ -117,6 +124,7 @@ class Node(NodeAccess):
             clock=self._clock,
             random=self._random,
             node=NodeFacts(facts.name, (facts.address,)),
+            allocations=self._resizes,
             max_restart_delay=configuration.max_restart_period,
         )
         self._static = StaticPods(
@@ -153,6 +161,7 @@ class Node(NodeAccess):
             self._spawn(self._config.follow(resource, self._config_changed), f"follow_{resource}")
         self._spawn(self._end_orphans(running - wanted), "end_orphans")
         self._spawn(self._static.follow(), "follow_manifests")
+        self._spawn(self._resizes.follow(), "retry_resizes")
         for story in (
             self._feed_workers,
             self._follow_node,
@@ -187,6 +196,7 @@ class Node(NodeAccess):
                 self._binder.enqueue(pod)
             else:
                 self._pod_changed("ADDED", pod)
+        self._resizes.open()
         self._binder.try_again()
         async for kind, pod, _ in self.store.watch("pods", since=revision):
             self._pod_changed(kind, pod)
@@ -234,10 +244,34 @@ class Node(NodeAccess):
             if pod["spec"].get("nodeName") == self.node_name:
                 self._update_worker(uid, _from_api(pod))
 
+    def _judge(self, desired: Pod, granted: Pod) -> ResizeVerdict:
+        """May a pod be resized (6.12)?"""
+        info = self._cache.beside(uid_of(desired))
+        refusals, lacking = self.refuse(desired), without_room(desired, info)
+        return resize_verdict(
+            desired,
+            granted,
+            info.allocatable,
+            rules=self._service.rules,
+            refused=str(refusals[0]) if refusals else "",
+            rejected=lacking.message if lacking else "",
+        )
+
+    def _resized(self, uid: str) -> None:
+        """Its resize was granted; whoever waits for room, or for a resize, may have been waiting for that."""
+        self._refresh_qos()
+        self._wake(uid)
+        asyncio.get_running_loop().call_soon(self._resizes.retry)
+
+    def _wake(self, uid: str) -> None:
+        if uid in self._workers:
+            self._workers[uid].wake()
+
     def _update_worker(self, uid: str, pod: Pod) -> None:
         self._config.pod_changed(pod)
         worker = self._workers.get(uid)
         if worker is not None:
+            self._resizes.consider(pod)
             worker.update(pod)
             self._replace(uid, pod, worker.status)
         elif is_over(pod.status):
@@ -253,7 +287,7 @@ class Node(NodeAccess):
         around = Surroundings(
             self._cache.beside(uid_of(pod)), self._upkeep.pressures, self._allowed_sysctls, self._no_app_armor
         )
-        verdict = admit(pod, around)
+        verdict = admit(self._resizes.begin(pod), around)
         if verdict.rejection is not None:
             reason, message = verdict.rejection.reason, verdict.rejection.message
             pod.status = rejected_status(pod, reason, message, self._clock.now())
@@ -269,6 +303,7 @@ class Node(NodeAccess):
 
     def _begin(self, pod: Pod) -> None:
         """It was let in, and its room is free."""
+        self._resizes.grant(pod)
         self._refresh_qos()
         self._workers[uid_of(pod)] = PodWorker(pod, self._with)
         self._taints.pod_changed(pod)
@@ -337,6 +372,7 @@ class Node(NodeAccess):
         assert metadata is not None
         uid = metadata.uid or ""
         self._workers.pop(uid, None)
+        self._resizes.end(uid)
         self._left(uid)
         self._config.pod_gone(uid)
         if is_static(pod):
@@ -354,6 +390,7 @@ class Node(NodeAccess):
         if self._cache.remove(uid):
             self._refresh_qos()
             self._room.left(uid)
+            self._resizes.retry()
             self._binder.try_again()
 
     def probe_metrics(self) -> str:
@@ -385,16 +422,15 @@ class Node(NodeAccess):
 
     def _refresh_qos(self) -> None:
         """kubepods and its classes follow the sum of what their pods asked for (6.6)."""
-        facts, rules = self._facts, self._service.rules
-        self._cgroups.start(
-            qos_cgroups(
-                self._cache.pods,
-                milli_cpu=facts.unreserved("cpu", facts.cpus * 1000),
-                memory=facts.unreserved("memory", facts.memory),
-                pids=facts.unreserved("pid", facts.pids),
-                rules=rules,
-            )
+        facts = self._facts
+        settings = qos_cgroups(
+            [self._resizes.allocated(pod) for pod in self._cache.pods],
+            milli_cpu=facts.unreserved("cpu", facts.cpus * 1000),
+            memory=facts.unreserved("memory", facts.memory),
+            pids=facts.unreserved("pid", facts.pids),
+            rules=self._service.rules,
         )
+        self._cgroups.start(settings)
 
     def _api_pods(self) -> list[Pod]:
         """Those that are no mirrors."""

@@ -10,7 +10,7 @@ In the order in which it decides:
 1. Is the sandbox good? If not, everything restarts from the first init container in a new one.
 2. Ephemeral containers that never had an instance are started (once; they are never restarted).
 3. How far did the init containers get? Until the last is done, regular containers are not looked at.
-4. For each regular container: start it, kill it, kill and start it, or leave it.
+4. For each regular container: start it, kill it, kill and start it, resize it, or leave it.
 5. Nothing runs and nothing will: kill the pod.
 """
 
@@ -22,6 +22,7 @@ from minikubelet.runtime.cri import ContainerStatus, PodRuntimeStatus, container
 from minikubelet.v1 import Container, EphemeralContainer, Pod, PodStatus
 
 from .facts import NO_RESULTS, ContainerProbeResults, ProbeResults
+from .resize import ContainerResize, resize_of
 from .restart_all import containers_to_reset
 from .restart_policy import (
     NEVER,
@@ -61,6 +62,7 @@ class PodActions:
     to_kill: tuple[ContainerToKill, ...] = ()
     ephemeral_to_start: tuple[EphemeralContainer, ...] = ()
     init_to_start: tuple[Container, ...] = ()
+    to_resize: tuple[ContainerResize, ...] = ()  # in place
     to_start: tuple[Container, ...] = ()
 
     @property
@@ -77,6 +79,7 @@ class _Draft:
     to_kill: list[ContainerToKill] = field(default_factory=list)
     ephemeral_to_start: list[EphemeralContainer] = field(default_factory=list)
     init_to_start: list[Container] = field(default_factory=list)
+    to_resize: list[ContainerResize] = field(default_factory=list)
     to_start: list[Container] = field(default_factory=list)
     kill_pod: bool = False
 
@@ -86,6 +89,7 @@ class _Draft:
             to_kill=tuple(self.to_kill),
             ephemeral_to_start=() if self.kill_pod else tuple(self.ephemeral_to_start),
             init_to_start=tuple(self.init_to_start),
+            to_resize=() if self.kill_pod else tuple(self.to_resize),
             to_start=tuple(self.to_start),
         )
 
@@ -198,7 +202,7 @@ def _decide_init_containers(
         following = containers[index + 1] if index + 1 < len(containers) else None
         mark = len(draft.init_to_start)
         if is_sidecar(container):
-            done = _decide_sidecar(container, newest, results.get(newest.id, NO_RESULTS), draft)
+            done = _decide_sidecar(pod, container, newest, results.get(newest.id, NO_RESULTS), draft)
         elif furthest_found:
             continue
         else:
@@ -220,6 +224,9 @@ def _decide_init_containers(
 def _decide_regular_init(pod: Pod, container: Container, newest: ContainerStatus, draft: _Draft) -> bool:
     """Is it done?"""
     if newest.state == "running":
+        resize = resize_of(pod, container, newest)
+        if resize is not None:
+            draft.to_resize.append(resize)
         return False
     if newest.state == "exited" and not failed(newest):
         return True
@@ -234,7 +241,7 @@ def _decide_regular_init(pod: Pod, container: Container, newest: ContainerStatus
 
 
 def _decide_sidecar(
-    container: Container, newest: ContainerStatus, results: ContainerProbeResults, draft: _Draft
+    pod: Pod, container: Container, newest: ContainerStatus, results: ContainerProbeResults, draft: _Draft
 ) -> bool:
     """Has it started, so that the next init container may? Readiness and liveness do not gate."""
     if newest.state != "running":
@@ -247,6 +254,8 @@ def _decide_sidecar(
     if cause:
         message = f"Init container {container.name} {cause}"
         draft.to_kill.append(ContainerToKill(container, newest.id, message, probe))
+        draft.init_to_start.append(container)
+    elif _restarts_for_resize(pod, container, newest, draft):
         draft.init_to_start.append(container)
     return started
 
@@ -268,7 +277,10 @@ def _decide_regular_containers(
             continue
         cause, probe = _reason_to_kill(container, newest, results.get(newest.id, NO_RESULTS))
         if not cause:
-            kept += 1
+            if _restarts_for_resize(pod, container, newest, draft):
+                draft.to_start.append(container)
+            else:
+                kept += 1
             continue
         message = f"Container {container.name} {cause}"
         # A changed definition restarts whatever the policy says: what runs is not what is wanted.
@@ -293,6 +305,21 @@ def _reason_to_kill(
     if results.startup == "failure":
         return "failed startup probe", "startup"
     return "", ""
+
+
+def _restarts_for_resize(pod: Pod, container: Container, newest: ContainerStatus, draft: _Draft) -> bool:
+    """A running container that lacks what was granted is resized where it is, or, if its policy says so,
+    killed and started anew (6.12).
+    """
+    resize = resize_of(pod, container, newest)
+    if resize is None:
+        return False
+    if not resize.needs_restart:
+        draft.to_resize.append(resize)
+        return False
+    message = f"Container {container.name} resize requires restart, will be restarted"
+    draft.to_kill.append(ContainerToKill(container, newest.id, message))
+    return True
 
 
 def _unknown(container: Container, newest: ContainerStatus, kind: str) -> ContainerToKill:

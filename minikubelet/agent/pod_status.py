@@ -15,6 +15,7 @@ from datetime import datetime
 
 from minikubelet.runtime.cri import PodRuntimeStatus
 from minikubelet.v1 import Container, ContainerState, ContainerStatus, HostIP, Pod, PodIP, PodStatus
+from minikubelet.v1.qos import COMPUTE, pod_requests
 
 from .conditions import DISRUPTION_TARGET, pod_conditions
 from .container_status import (
@@ -61,10 +62,11 @@ def generate_status(
         nominated_node_name=_api_copy(pod).nominated_node_name,
     )
     _set_phase(status, phase, pod, old, situation)
+    _set_resources(status, pod, old, situation)
     _set_addresses(status, pod, observed, old, situation)
     merge_probe_results(pod, status, old, situation.results)
     disruption = situation.override.disruption if situation.override else ""
-    status.conditions = pod_conditions(pod, observed, status, old, now, disruption)
+    status.conditions = pod_conditions(pod, observed, status, old, now, disruption, situation.resizes)
     return status
 
 
@@ -89,6 +91,17 @@ def _set_phase(status: PodStatus, phase: str, pod: Pod, old: PodStatus, situatio
         status.message = situation.override.message
     if is_terminal(api.phase):
         status.phase = api.phase
+
+
+def _set_resources(status: PodStatus, pod: Pod, old: PodStatus, situation: Situation) -> None:
+    """What the pod as a whole was granted, and, where the spec speaks of the pod as a whole, what is applied
+    (6.9, 6.12).
+    """
+    assert pod.spec is not None
+    granted = pod_requests(pod)
+    status.allocated_resources = {name: granted[name] for name in COMPUTE if name in granted} or None
+    keeps_old = situation.resize_unfinished and old.resources is not None
+    status.resources = old.resources if keeps_old else pod.spec.resources
 
 
 def _set_addresses(

@@ -25,6 +25,7 @@ from .facts import WaitingReason
 from .names import uid_of
 from .pod_actions import PodActions
 from .ports import Collaborators
+from .resize_steps import apply_resize
 from .restart_policy import init_containers, is_sidecar, latest_exited
 from .termination import Kill, container_grace, kill_container, kill_containers, pod_ip
 
@@ -43,6 +44,7 @@ class PodSync:
 
     def __init__(self, pod: Pod, use: Collaborators, show: Show) -> None:
         self.reasons: dict[str, WaitingReason] = {}  # container name → why its last start failed
+        self.resize_failed = False  # in the last round
         self._use = use
         self._show = show
         self._uid = uid_of(pod)
@@ -85,11 +87,27 @@ class PodSync:
                 failures.append(failure)
                 if not is_sidecar(container):
                     return failures
+        await self._resize(pod, actions)
         for container in actions.to_start:
             failure = await self._start(pod, container, observed, sandbox)
             if failure is not None:
                 failures.append(failure)
         return failures
+
+    async def _resize(self, pod: Pod, actions: PodActions) -> None:
+        """A failure is shown (6.12) and stops nobody else; it is tried again in the next round."""
+        allocations = self._use.allocations
+        self.resize_failed = False
+        gone = actions.kill_pod and not actions.create_sandbox
+        if gone or not (actions.to_resize or allocations.is_stale(self._uid)):
+            return
+        try:
+            await apply_resize(pod, actions.to_resize, self._use.runtime)
+        except RuntimeServiceError as error:
+            self.resize_failed = True
+            allocations.failed(pod, str(error))
+        else:
+            allocations.applied(pod)
 
     def _forget_ends(self, observed: PodRuntimeStatus) -> None:
         known = {one.id for one in observed.containers}

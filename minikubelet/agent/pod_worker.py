@@ -122,7 +122,7 @@ class PodWorker:
         the sync (3.4, 5.2); everything else follows in the next round.
         """
         if self._observed is not None and self.phase in (Phase.SYNCING, Phase.TERMINATING):
-            self._report(self._pod, self._observed)
+            self._report(self._allocated, self._observed)
         self._awake.set()
 
     async def stop(self) -> None:
@@ -141,6 +141,11 @@ class PodWorker:
         return self._pod
 
     @property
+    def _allocated(self) -> Pod:
+        """With the resources it was granted: the pod all the work is done for."""
+        return self._use.allocations.allocated(self._pod)
+
+    @property
     def status(self) -> PodStatus:
         """As published last."""
         return self._published
@@ -155,7 +160,7 @@ class PodWorker:
 
     async def _round(self) -> float | None:
         """One round of the current phase; how long to rest after it, None: until something happens."""
-        pod = self._pod
+        pod = self._allocated
         try:
             if self._must_terminate(pod) and self.phase is Phase.SYNCING:
                 self.phase = Phase.TERMINATING
@@ -198,7 +203,7 @@ class PodWorker:
         2. report it; a terminal phase hands over to termination
         3. start the probe workers that are missing
         4. decide
-        5. act: kill what must go, make the sandbox, start containers
+        5. act: kill what must go, make the sandbox, resize what runs, start containers
         6. observe and report again: now it is seen why a start failed
         """
         observed = await self._sync.observe()
@@ -207,8 +212,9 @@ class PodWorker:
             return AT_ONCE
         self._use.prober.add_pod(pod)
         actions = pod_actions(pod, observed, self._use.prober.results(self._uid), self._belief)
+        resized = self._use.allocations.is_stale(self._uid)
         failures = await self._sync.carry_out(pod, observed, actions)
-        if not actions.nothing:
+        if resized or not actions.nothing:
             self._report(pod, await self._sync.observe())
         return self._pause_after(observed, actions, failures)
 
@@ -220,6 +226,8 @@ class PodWorker:
         if failures:
             pause = self._spread(min(self._retry_in(failure) for failure in failures))
             return min(pause, AFTER_NEW_SANDBOX) if actions.create_sandbox else pause
+        if self._sync.resize_failed:
+            return self._spread(ERROR_PAUSE)
         if actions.kill_pod and not actions.create_sandbox and _is_alive(observed):
             return AT_ONCE  # now that all are dead, the phase says how it went
         if any(is_sidecar(container) for container in actions.init_to_start):
@@ -250,7 +258,7 @@ class PodWorker:
         await self._stop_everything(pod, observed)
         self._use.prober.remove_pod(self._uid)
         self._set_terminated()
-        self._report(self._pod, await self._sync.observe())
+        self._report(self._allocated, await self._sync.observe())
         return AT_ONCE
 
     def _set_terminated(self) -> None:
@@ -297,6 +305,7 @@ class PodWorker:
     def _report(self, pod: Pod, observed: PodRuntimeStatus) -> bool:
         """Make the status, publish what may be shown; is the pod's phase terminal?"""
         use = self._use
+        use.allocations.observe(pod, observed)
         status = generate_status(pod, observed, self._belief, self._situation(pod), use.clock.now())
         broken = illegal_transition(pod, status, self._belief)
         if broken is not None:
@@ -323,6 +332,8 @@ class PodWorker:
             node=self._use.node,
             override=self._override or self._past_deadline(pod),
             stopped=self.phase is Phase.TERMINATED,
+            resizes=() if self.phase is Phase.TERMINATED else self._use.allocations.conditions(self._uid),
+            resize_unfinished=self._use.allocations.is_stale(self._uid),
         )
 
     # The active deadline (4.7)

@@ -11,18 +11,21 @@ instance can therefore never hit the next one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from minikubelet.errors import MinikubeletError
-from minikubelet.runtime.cri import RuntimeService
-from minikubelet.v1 import Container, LifecycleHandler, Pod, PodStatus
+from minikubelet.runtime.cri import PodRuntimeStatus, RuntimeService
+from minikubelet.v1 import Container, LifecycleHandler, Pod, PodCondition, PodStatus
 
 from .clock import Clock
 from .facts import NO_RESULTS, ContainerProbeResults, NodeFacts, ProbeOutcome, ProbeResults
 
 __all__ = [
     "NO_RESULTS",
+    "Allocations",
+    "AsAsked",
     "Collaborators",
     "ContainerProbeResults",
     "HookError",
@@ -113,6 +116,50 @@ class Publisher(Protocol):
         """Nothing of the pod is left on the node: the API object may go (if it is this uid)."""
 
 
+class Allocations(Protocol):
+    """What pods were granted, and the resizes that are under way (6.12)."""
+
+    def allocated(self, pod: Pod) -> Pod:
+        """The pod as it was granted: what the kubelet does for it, it does for this one."""
+
+    def is_stale(self, uid: str) -> bool:
+        """May the pod's own cgroup be another than was granted?"""
+
+    def applied(self, pod: Pod) -> None:
+        """It is as it was granted now."""
+
+    def failed(self, pod: Pod, error: str) -> None:
+        """A resize could not be applied; it stays in progress."""
+
+    def observe(self, pod: Pod, observed: PodRuntimeStatus) -> None:
+        """What exists of the (allocated) pod: called before each status; a resize may be over."""
+
+    def conditions(self, uid: str) -> Sequence[PodCondition]:
+        """PodResizePending, PodResizeInProgress, as far as they apply."""
+
+
+class AsAsked:
+    """`Allocations` where nobody resizes: every pod has what it asks for."""
+
+    def allocated(self, pod: Pod) -> Pod:
+        return pod
+
+    def is_stale(self, uid: str) -> bool:
+        return False
+
+    def applied(self, pod: Pod) -> None:
+        return
+
+    def failed(self, pod: Pod, error: str) -> None:
+        return
+
+    def observe(self, pod: Pod, observed: PodRuntimeStatus) -> None:
+        return
+
+    def conditions(self, uid: str) -> Sequence[PodCondition]:
+        return ()
+
+
 class Random(Protocol):
     """`random.Random` or a test's; spreads requeues (14.2)."""
 
@@ -131,4 +178,5 @@ class Collaborators:
     clock: Clock
     random: Random
     node: NodeFacts = field(default_factory=NodeFacts)
+    allocations: Allocations = field(default_factory=AsAsked)
     max_restart_delay: float = 300.0  # crashLoopBackOff.maxContainerRestartPeriod (2.8)

@@ -8,21 +8,25 @@ that the next one in the queue is not promised the same room.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 from minikubelet.v1 import Pod, Taint
 
 from .names import uid_of
-from .scheduler.node_info import Labels, NodeInfo, PlacedPod, labels_of
+from .scheduler.node_info import Labels, NodeInfo, PlacedPod, is_resizing, labels_of
+from .scheduler.resources import asked_for
 
 
 class SchedulerCache:
-    """Fed by `Node`; a pod that is over is removed."""
+    """Fed by `Node`; a pod that is over is removed. `granted` finds a pod as the kubelet granted it: that may
+    be less, or more, than it asks for while it is resized.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, granted: Callable[[Pod], Pod] = lambda pod: pod) -> None:
         self._node = NodeInfo(name)
+        self._granted = granted
         self._namespaces: dict[str, Labels] = {}
         self._placed: dict[str, PlacedPod] = {}
         self._assumed: dict[str, PlacedPod] = {}
@@ -45,7 +49,8 @@ class SchedulerCache:
         uid = uid_of(pod)
         before = self._placed.get(uid)
         known = before or self._assumed.pop(uid, None)
-        if known is not None and known.pod.spec == pod.spec:
+        resizing = is_resizing(pod) or (known is not None and is_resizing(known.pod))
+        if known is not None and known.pod.spec == pod.spec and not resizing:
             placed = PlacedPod(pod, known.requests)
         else:
             placed = PlacedPod.of(pod)
@@ -71,8 +76,12 @@ class SchedulerCache:
         return self._with((*self._placed.values(), *self._assumed.values()))
 
     def beside(self, uid: str) -> NodeInfo:
-        """As the kubelet sees it when this pod begins."""
-        return self._with([one for other, one in self._placed.items() if other != uid])
+        """As the kubelet sees it when this pod begins or is resized."""
+        return self._with([self._as_granted(one) for other, one in self._placed.items() if other != uid])
+
+    def _as_granted(self, placed: PlacedPod) -> PlacedPod:
+        granted = self._granted(placed.pod)
+        return placed if granted is placed.pod else PlacedPod(granted, asked_for(granted))
 
     def _with(self, pods: Collection[PlacedPod]) -> NodeInfo:
         return replace(self._node, pods=tuple(pods), namespaces=self._namespaces)

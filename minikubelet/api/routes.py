@@ -77,7 +77,7 @@ ROUTES: tuple[Route, ...] = (
     Route(POD + "/attach", ATTACH, resource="pods"),
     Route(POD + "/binding", {"POST": pods.bind}, resource="pods"),
     Route(POD + "/eviction", {"POST": pods.evict}, resource="pods"),
-    Route(POD + "/{subresource:ephemeralcontainers}", PART, resource="pods"),
+    Route(POD + "/{subresource:ephemeralcontainers|resize}", PART, resource="pods"),
     # Objects of every kind.
     Route(BASE + "/namespaces/{name}/{subresource:status}", PART, resource="namespaces"),
     Route(IN_NAMESPACE + "/{resource}", COLLECTION),

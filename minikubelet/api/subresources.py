@@ -1,4 +1,4 @@
-"""Writes to a part of a pod that has a path of its own: `…/pods/NAME/ephemeralcontainers`.
+"""Writes to a part of a pod that has a path of its own: `…/pods/NAME/ephemeralcontainers`, `…/resize`.
 
 Such a write may change this part and nothing else, whatever else its body says; and it may change what an
 ordinary update of the pod may not. Pure. (`status` belongs to every kind: `kinds.with_status`.)
@@ -15,8 +15,11 @@ from minikubelet.v1 import Pod, from_dict, support, to_dict
 from minikubelet.v1.defaults import set_defaults
 from minikubelet.v1.validation.ephemeral import ephemeral_update_errors
 from minikubelet.v1.validation.field import Errors
+from minikubelet.v1.validation.resize import resize_errors
 
 Object = dict[str, Any]
+
+RESIZABLE = ("resources", "resizePolicy")  # of a container
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,31 @@ def _take_ephemeral_containers(spec: Object, given: Object) -> None:
         spec["ephemeralContainers"] = given["ephemeralContainers"]
 
 
+def _take_resources(spec: Object, given: Object) -> None:
+    """Of every container, and of the pod as a whole. Other containers than there are, or in another order,
+    are taken as they stand: validation has the words for them.
+    """
+    for field in ("containers", "initContainers"):
+        new, old = given.get(field) or [], spec.get(field) or []
+        if [one.get("name") for one in new] != [one.get("name") for one in old]:
+            spec[field] = new
+        elif old:
+            spec[field] = [_resized(before, after) for before, after in zip(old, new, strict=True)]
+    spec.pop("resources", None)
+    if given.get("resources"):
+        spec["resources"] = given["resources"]
+
+
+def _resized(container: Object, given: Object) -> Object:
+    kept = {key: value for key, value in container.items() if key not in RESIZABLE}
+    return kept | {key: given[key] for key in RESIZABLE if key in given}
+
+
 SUBRESOURCES: dict[str, Subresource] = {
     "ephemeralcontainers": Subresource(
         "spec.ephemeralContainers", _take_ephemeral_containers, ephemeral_update_errors
     ),
+    "resize": Subresource("spec.resources", _take_resources, resize_errors),
 }
 
 

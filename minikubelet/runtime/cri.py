@@ -7,13 +7,13 @@ Times are seconds since the epoch (wall clock). Every verb that removes or stops
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
 from minikubelet.errors import FailedMount
-from minikubelet.v1 import Container, Pod
+from minikubelet.v1 import Container, Pod, ResourceRequirements
 
 RUNTIME_NAME = "minikubelet"
 
@@ -66,6 +66,7 @@ class ContainerStatus:
     hash: str = ""  # container_hash() of the definition it was made from
     sandbox_id: str = ""
     user: ContainerUser | None = None  # whom its first process runs as; None: not known
+    resources: ResourceRequirements | None = None  # cpu and memory as applied; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,18 @@ class PodDiskUsage:
         return self.layers.get(name, 0) + self.logs.get(name, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class PodCgroup:
+    """A pod's own cgroup: the values its files have, those they should have, and what is used of its memory
+    now, in bytes; `container_usage` by the ids of running containers. An absent value is not limited.
+    """
+
+    files: Mapping[str, str]
+    wanted: Mapping[str, str]
+    usage: int = 0
+    container_usage: Mapping[str, int] = field(default_factory=dict)
+
+
 class ExecSession(Protocol):
     """A process attached to a client. Frames are (channel, payload); the last is (3, exit code as decimal
     text).
@@ -208,6 +221,19 @@ class RuntimeService(Protocol):
 
     async def remove_container(self, uid: str, container_id: str, *, keep_log: bool = False) -> None:
         """Forget an exited instance: record, layers, and its log unless that is to stay with the pod."""
+
+    async def pod_cgroup(self, pod: Pod) -> PodCgroup:
+        """The pod's own cgroup beside what `pod` asks for. Raises ResizeError."""
+
+    async def update_pod_cgroup(self, pod: Pod, files: Collection[str]) -> None:
+        """Write these files of the pod's cgroup as `pod` asks for. Raises ResizeError."""
+
+    async def update_container_resources(
+        self, pod: Pod, container: Container, container_id: str, resource: str
+    ) -> None:
+        """Write "cpu" or "memory" of a running container's cgroup as `pod` asks for, and remember that it
+        was. Raises ResizeError.
+        """
 
     async def exec_sync(
         self, uid: str, container_id: str, command: list[str], timeout: float | None, limit: int = 10240

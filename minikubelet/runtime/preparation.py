@@ -46,10 +46,12 @@ from minikubelet.runtime.sandbox import (
     HASH,
     IMAGE,
     IMAGE_ID,
+    RESOURCES,
     STOP_SIGNAL,
     TERMINATION_FILE,
     TERMINATION_POLICY,
     USER,
+    resources_label,
     user_label,
 )
 from minikubelet.runtime.seccomp.filters import Filters
@@ -65,6 +67,7 @@ from minikubelet.shim.protocol import (
     SandboxSpec,
 )
 from minikubelet.v1 import Container, Pod, PodSpec, Volume
+from minikubelet.v1.qos import compute_of
 from minikubelet.v1.quantity import Quantity
 
 # (resource, namespace, name) → the object, or None
@@ -253,6 +256,7 @@ class Preparation:
                 TERMINATION_POLICY: container.termination_message_policy or "File",
                 STOP_SIGNAL: image.config.stop_signal,
                 USER: user_label(program),
+                RESOURCES: resources_label(compute_of(pod.spec or PodSpec(), container)),
             },
         )
 

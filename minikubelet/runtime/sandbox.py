@@ -12,6 +12,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from minikubelet.errors import ShimError
@@ -19,12 +20,14 @@ from minikubelet.runtime.cri import ContainerStatus, ContainerUser, SandboxStatu
 from minikubelet.runtime.shim_client import ShimClient
 from minikubelet.runtime.termination import termination_message
 from minikubelet.shim.protocol import STATE, ContainerRecord, ProcessSpec, SandboxRecord, load, plain
+from minikubelet.v1 import ResourceRequirements, from_dict, to_dict
 
 # The labels of a container: what the agent must know again after a restart; the shim only carries them.
 IMAGE, IMAGE_ID, HASH = "image", "imageID", "hash"
 TERMINATION_FILE, TERMINATION_POLICY = "terminationMessageFile", "terminationMessagePolicy"
 STOP_SIGNAL = "stopSignal"
 USER = "user"  # uid:gid:group,group
+RESOURCES = "resources"  # cpu and memory as applied, as JSON
 CGROUP = "cgroup"  # of a sandbox
 
 LOST_EXIT_CODE = 255
@@ -134,6 +137,7 @@ class Sandbox:
             hash=labels.get(HASH, ""),
             sandbox_id=self.record.spec.sandbox_id,
             user=_user(labels.get(USER, "")),
+            resources=applied_resources(labels.get(RESOURCES, "")),
         )
         if record.state != "stopped":
             return status
@@ -168,6 +172,16 @@ def _user(label: str) -> ContainerUser | None:
         return None
     uid, gid, groups = label.split(":")
     return ContainerUser(int(uid), int(gid), tuple(int(group) for group in groups.split(",") if group))
+
+
+def resources_label(resources: ResourceRequirements) -> str:
+    return json.dumps(to_dict(resources))
+
+
+@lru_cache(maxsize=1024)
+def applied_resources(label: str) -> ResourceRequirements | None:
+    """None of a container that an agent without this label started."""
+    return from_dict(ResourceRequirements, json.loads(label)) if label else None
 
 
 def exit_reason(record: ContainerRecord) -> str:

@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,18 +30,20 @@ from minikubelet.errors import (
     CreatePodCgroupError,
     CreatePodSandboxError,
     FailedMount,
+    ResizeError,
     RunContainerError,
     RuntimeServiceError,
     ShimError,
     ShimUnavailable,
 )
-from minikubelet.runtime import log_files
+from minikubelet.runtime import log_files, resizing
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import (
     ContainerStats,
     ExecResult,
     ExecSession,
     ImageRef,
+    PodCgroup,
     PodDiskUsage,
     PodLifecycleEvent,
     PodRuntimeStatus,
@@ -55,13 +57,23 @@ from minikubelet.runtime.preparation import Preparation
 from minikubelet.runtime.pressure import pressure
 from minikubelet.runtime.removal import remove_tree
 from minikubelet.runtime.resources import CgroupSettings
-from minikubelet.runtime.sandbox import STOP_SIGNAL, Sandbox, exec_error, read_record, start_error
+from minikubelet.runtime.sandbox import (
+    RESOURCES,
+    STOP_SIGNAL,
+    Sandbox,
+    applied_resources,
+    exec_error,
+    read_record,
+    resources_label,
+    start_error,
+)
 from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
 from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim import protocol
 from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, ProcessSpec, SandboxSpec
-from minikubelet.v1 import Container, Pod
+from minikubelet.v1 import Container, Pod, PodSpec
 from minikubelet.v1.host_ports import HostPort, host_ports
+from minikubelet.v1.qos import compute_of
 
 logger = logging.getLogger(__name__)
 
@@ -240,6 +252,34 @@ class Service:
         else:
             log_files.remove(Path(container.log_path))
         self._prepare.remove_container(container)
+
+    # Resources of what runs
+
+    async def pod_cgroup(self, pod: Pod) -> PodCgroup:
+        sandbox = self._ready_sandbox(_uid(pod))
+        with _resize_errors():
+            return resizing.read_pod(self._cgroups, self._prepare.pod_cgroup(pod), sandbox)
+
+    async def update_pod_cgroup(self, pod: Pod, files: Collection[str]) -> None:
+        await self._write(resizing.chosen(self._prepare.pod_cgroup(pod), files))
+
+    async def update_container_resources(
+        self, pod: Pod, container: Container, container_id: str, resource: str
+    ) -> None:
+        sandbox = self._running(_uid(pod), container_id)
+        settings = self._prepare.container_cgroup(pod, container, container_id, sandbox.cgroup)
+        await self._write(resizing.chosen(settings, [resource]))
+        record = sandbox.container(container_id)
+        assert record is not None
+        before = applied_resources(record.labels.get(RESOURCES, ""))
+        now = resizing.merged(before, compute_of(pod.spec or PodSpec(), container), resource)
+        label = {RESOURCES: resources_label(now)}
+        sandbox.remember(await self._ask(sandbox, lambda shim: shim.label_container(container_id, label)))
+
+    async def _write(self, settings: CgroupSettings) -> None:
+        """In a thread: a lower memory limit is not written before the kernel has reclaimed what is above."""
+        with _resize_errors():
+            await asyncio.to_thread(self._cgroups.write, settings)
 
     # Commands in containers
 
@@ -485,6 +525,14 @@ class Service:
             if sandbox.client is None and not sandbox.record.containers:
                 self._sandboxes[uid].remove(sandbox)
                 await _remove_tree(sandbox.directory)
+
+
+@contextmanager
+def _resize_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResizeError(str(error)) from error
 
 
 async def _remove_tree(path: Path) -> None:

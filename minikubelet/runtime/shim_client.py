@@ -273,6 +273,10 @@ class ShimClient:
     async def reopen_log(self, container_id: str) -> None:
         await self.request("reopen_log", container_id=container_id)
 
+    async def label_container(self, container_id: str, labels: dict[str, str]) -> ContainerRecord:
+        answer = await self.request("label_container", container_id=container_id, labels=labels)
+        return protocol.load(ContainerRecord, answer)
+
     async def shutdown(self) -> None:
         """End the shim. ShimRequestError while a container runs."""
         await self.request("shutdown")

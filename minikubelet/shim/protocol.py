@@ -191,6 +191,7 @@ class SandboxRecord:
 #                                                     stderr, cut to `limit`), "timed_out", "stderr" (the
 #                                                     same text of stderr alone)}
 #   reopen_log         {"container_id"}             → {}
+#   label_container    {"container_id", "labels"}   → ContainerRecord, with these labels beside the others
 #   shutdown           {}                           → {}, and the shim ends; refused while a container runs
 # Stream connections:
 #   exec               {"container_id", "process": ProcessSpec, "width", "height"} → {"pid"}

@@ -296,6 +296,12 @@ class Shim:
         self._monitor(request).reopen_log()
         client.answer(request, {})
 
+    def label_container(self, client: Connection, request: Request) -> None:
+        record = self._monitor(request).record
+        record.labels = {**record.labels, **{str(k): str(v) for k, v in request["labels"].items()}}
+        self.changed()
+        client.answer(request, protocol.plain(record))
+
     def shutdown(self, client: Connection, request: Request) -> None:
         alive = [monitor.spec.name for monitor in self._monitors.values() if not monitor.stopped]
         if alive:
@@ -318,6 +324,7 @@ OPERATIONS: dict[str, Callable[[Shim, Connection, Request], None]] = {
         Shim.exec,
         Shim.attach,
         Shim.reopen_log,
+        Shim.label_container,
         Shim.shutdown,
     )
 }

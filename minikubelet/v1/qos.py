@@ -103,6 +103,16 @@ def _is_infeasible(status: PodStatus) -> bool:
     return any(c.type == RESIZE_PENDING and c.reason == INFEASIBLE for c in status.conditions or ())
 
 
+def compute_of(spec: PodSpec, container: Container) -> ResourceRequirements:
+    """cpu and memory as they are applied to a container: a limit it has not is the pod's (6.6)."""
+    own = container.resources or ResourceRequirements()
+    whole = (spec.resources.limits if spec.resources else None) or {}
+    return ResourceRequirements(
+        requests={name: text for name, text in (own.requests or {}).items() if name in COMPUTE},
+        limits={name: text for name, text in {**whole, **(own.limits or {})}.items() if name in COMPUTE},
+    )
+
+
 def requested(container: Container) -> Amounts:
     """The requests of one container, as a wish for `aggregate_containers`."""
     return _requests(container.resources)

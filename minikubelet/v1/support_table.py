@@ -65,7 +65,7 @@ C.env[*].valueFrom.fileKeyRef.key C.env[*].valueFrom.fileKeyRef.optional
 C.envFrom[*].prefix C.envFrom[*].configMapRef.name C.envFrom[*].configMapRef.optional
 C.envFrom[*].secretRef.name C.envFrom[*].secretRef.optional
 C.volumeMounts[*].name C.volumeMounts[*].mountPath C.volumeMounts[*].readOnly
-C.resources.limits C.resources.requests
+C.resources.limits C.resources.requests C.resizePolicy[*].resourceName C.resizePolicy[*].restartPolicy
 C.volumeMounts[*].recursiveReadOnly C.volumeMounts[*].mountPropagation
 C.volumeMounts[*].subPath C.volumeMounts[*].subPathExpr
 C.restartPolicy C.restartPolicyRules[*].action
@@ -239,14 +239,6 @@ RULES: tuple[Rule, ...] = (
     # Containers
     Rule("C.ports[*].hostIP", REFUSED, "the pod network has no IPv6", NEVER, IPV6_WITHOUT_HOST_NETWORK),
     Rule("C.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
-    Rule("C.resizePolicy[*].resourceName", WARNING, "pods are not resized in place", EVERYTHING, ALWAYS_FINE),
-    Rule(
-        "C.resizePolicy[*].restartPolicy",
-        WARNING,
-        "pods are not resized in place",
-        EVERYTHING,
-        unless("NotRequired"),
-    ),
     Rule("C.volumeDevices", REFUSED, "block devices are not handed in", NEVER),
     *(
         Rule(f"C.lifecycle.{hook}.tcpSocket", WARNING, "the hook fails, as everywhere", NEVER, IF_PRESENT)

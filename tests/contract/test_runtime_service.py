@@ -40,7 +40,7 @@ from minikubelet.runtime.resources import qos_cgroups
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
-from minikubelet.v1 import Container, Pod, from_dict
+from minikubelet.v1 import Container, Pod, from_dict, to_dict
 from tests.fakes import FakeRuntimeService, Script
 from tests.leaks import no_leaks
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
@@ -491,5 +491,46 @@ def test_an_absent_image_is_pulled_unless_the_caller_forbids_it(play):
 
         with pytest.raises(ImageError, match="not now"):
             await stage.runtime.ensure_image(stage.pod, container, refuse)
+
+    play(story)
+
+
+SIZED = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
+GROWN = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "400m", "memory": "128Mi"}}
+
+
+@pytest.mark.limits
+def test_resources_of_what_runs_are_replaced_one_by_one(play):
+    async def story(stage):
+        container = stage.container(STAYS, resources=SIZED)
+        await stage.runtime.run_pod_sandbox(stage.pod, 0)
+        image = await stage.runtime.ensure_image(stage.pod, container)
+        container_id = await stage.runtime.create_container(stage.pod, container, 0, image)
+        await stage.runtime.start_container(stage.uid, container_id)
+        assert to_dict((await stage.instance(container_id)).resources) == SIZED
+        before = await stage.runtime.pod_cgroup(stage.pod)
+        assert before.files == before.wanted
+        assert set(before.files) == {"cpu.weight", "cpu.max", "memory.max"}
+
+        grown = stage.container(STAYS, resources=GROWN)
+        await stage.runtime.update_container_resources(stage.pod, grown, container_id, "memory")
+        limits = {"cpu": "200m", "memory": "128Mi"}
+        assert (await stage.instance(container_id)).resources.limits == limits
+        await stage.runtime.update_container_resources(stage.pod, grown, container_id, "cpu")
+        assert to_dict((await stage.instance(container_id)).resources) == GROWN
+        assert (await stage.runtime.pod_cgroup(stage.pod)).files == before.files
+        await stage.runtime.update_pod_cgroup(stage.pod, ["cpu.max", "memory.max"])
+        after = await stage.runtime.pod_cgroup(stage.pod)
+        assert after.files == after.wanted != before.files
+
+    play(story)
+
+
+def test_resources_of_what_does_not_run_are_not_replaced(play):
+    async def story(stage):
+        await stage.runtime.run_pod_sandbox(stage.pod, 0)
+        ended = await stage.until_exited(await stage.start(SUCCEEDS))
+        with pytest.raises(RunContainerError, match="is not running"):
+            await stage.runtime.update_container_resources(stage.pod, stage.containers[0], ended.id, "cpu")
 
     play(story)

@@ -55,6 +55,12 @@ class NodeInfo:
         )
 
 
+def is_resizing(pod: Pod) -> bool:
+    """Then what it counts for changes with its status (`qos.effective_requests`)."""
+    conditions = (pod.status.conditions if pod.status else None) or ()
+    return any(one.type in ("PodResizePending", "PodResizeInProgress") for one in conditions)
+
+
 def spec_of(pod: Pod) -> PodSpec:
     assert pod.spec is not None
     return pod.spec

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from minikubelet.v1 import Pod
-from minikubelet.v1.qos import pod_requests
+from minikubelet.v1.qos import effective_requests, pod_requests
 from minikubelet.v1.quantity import parse
 
 PODS, CPU, MEMORY, STORAGE = "pods", "cpu", "memory", "ephemeral-storage"
@@ -47,7 +47,12 @@ def amounts(resources: Mapping[str, str]) -> dict[str, int]:
 
 
 def requests_of(pod: Pod) -> dict[str, int]:
-    """What the pod asks for as a whole; one pod is one pod."""
+    """What the pod asks for as a whole, or has still while it is resized; one pod is one pod."""
+    return {**amounts(effective_requests(pod)), PODS: 1}
+
+
+def asked_for(pod: Pod) -> dict[str, int]:
+    """The same by its spec alone."""
     return {**amounts(pod_requests(pod)), PODS: 1}
 
 
