@@ -75,9 +75,16 @@ class GarbageCollector:
         while True:
             for _ in range(ROUNDS_BETWEEN_IMAGES):
                 await asyncio.sleep(CONTAINER_PERIOD)
-                await self.collect_containers()
-                await self._use.service.remove_orphans(self._use.known())
+                await self._try(self.collect_containers())
+                await self._try(self._use.service.remove_orphans(self._use.known()))
             await self.try_images()
+
+    async def _try(self, collecting: Awaitable[None]) -> None:
+        """A disk that cannot be cleaned up is no reason for the agent to end: the next round tries again."""
+        try:
+            await collecting
+        except (RuntimeServiceError, OSError) as error:
+            logger.warning("cannot collect garbage: %s", error)
 
     async def reclaim(self) -> None:
         """All that nobody uses: dead containers, also those that would be kept as lastState, and images."""
@@ -120,7 +127,7 @@ class GarbageCollector:
         """Only the second failure in a row is an Event."""
         try:
             await self.collect_images()
-        except ImageGCError as error:
+        except (ImageGCError, OSError) as error:
             logger.warning("cannot collect images: %s", error)
             if self._failed_before:
                 self._use.node.node_event("Warning", "ImageGCFailed", str(error))
@@ -160,5 +167,5 @@ class GarbageCollector:
         """What resists is tried again in the next round."""
         try:
             await self._use.service.remove_container(uid, container_id)
-        except RuntimeServiceError as error:
+        except (RuntimeServiceError, OSError) as error:
             logger.warning("cannot remove a dead container of pod %s: %s", uid, error)

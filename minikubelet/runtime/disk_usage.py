@@ -13,6 +13,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from minikubelet.errors import RuntimeServiceError
+
 _AT_ONCE = 2  # so many trees at a time: this is the node's disk, and pods want it, too
 
 
@@ -27,7 +29,8 @@ class DiskUsage:
     ) -> dict[Path, int]:
         """Bytes (or inodes) below each path; what is not there, or goes meanwhile, is left out.
 
-        Raises TimeoutError when counting, not waiting for its turn, takes longer than `limit` seconds.
+        Raises RuntimeServiceError when this node has no `du`, and TimeoutError when counting, not waiting for
+        its turn, takes longer than `limit` seconds.
         """
         if not paths:
             return {}
@@ -56,10 +59,13 @@ def _command(paths: Sequence[Path], *, inodes: bool) -> list[str]:
 
 async def _run(command: list[str]) -> bytes:
     """Its exit code says only that some file vanished while it looked."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"},
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"},
+        )  # fmt: skip
+    except OSError as error:
+        raise RuntimeServiceError(f"cannot measure what pods take of the disk: {error}") from error
     try:
         output, _ = await process.communicate()
     finally:

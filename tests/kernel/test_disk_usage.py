@@ -7,6 +7,9 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from minikubelet.errors import RuntimeServiceError
 from minikubelet.runtime.disk_usage import DiskUsage
 from minikubelet.runtime.removal import remove_tree
 
@@ -61,6 +64,12 @@ def test_names_and_depth_do_no_harm(tmp_path: Path) -> None:
     remove_tree(odd)
     assert list(found) == [odd]
     assert found[odd] >= MI
+
+
+def test_without_du_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeServiceError, match=r"cannot measure what pods take of the disk: .*choom"):
+        measured(tmp_path)
 
 
 def test_the_loop_goes_on_while_a_large_tree_is_counted(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from minikubelet.agent.facts import PhaseOverride
 from minikubelet.agent.names import log_name, uid_of
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Recorder
+from minikubelet.errors import RuntimeServiceError
 from minikubelet.runtime.cri import PodDiskUsage, RuntimeService
 from minikubelet.v1 import Pod
 
@@ -124,7 +125,10 @@ class EvictionManager:
 
     async def _reclaimed(self) -> bool:
         """Dead containers and unused images go first; is that enough?"""
-        await self._use.reclaim_disk()
+        try:
+            await self._use.reclaim_disk()
+        except (RuntimeServiceError, OSError) as error:
+            logger.warning("cannot reclaim all there is: %s", error)
         return not thresholds_met(self._settings.thresholds, self._use.observe(), with_reclaim=True)
 
     def _grace(self, threshold: Threshold, pod: Pod) -> int:
@@ -147,6 +151,9 @@ class EvictionManager:
             disk = await runtime.disk_usage(uid, inodes=resource == INODES, limit=LONGEST_COUNT)
         except TimeoutError:
             return None  # so much that it cannot be counted: this one goes first
+        except RuntimeServiceError as error:
+            logger.warning("pods are ranked without their use of the disk: %s", error)
+            return PodUsage(0)
         return PodUsage(disk.total, {name: disk.container(name) for name in {**disk.logs, **disk.layers}})
 
     # Storage limits
@@ -161,11 +168,10 @@ class EvictionManager:
             return []
         await asyncio.wait(self._measuring.values(), timeout=PATIENCE_WITH_DU)
         done = [uid for uid, task in self._measuring.items() if task.done()]
-        usages = {uid: self._measuring.pop(uid).result() for uid in done}
         evicted = []
-        for uid, usage in usages.items():
+        for uid, usage in [(uid, _measured(self._measuring.pop(uid))) for uid in done]:
             worker = limited.get(uid)
-            message = storage_violation(worker.pod, usage) if worker else None
+            message = storage_violation(worker.pod, usage) if worker and usage else None
             if worker is not None and message is not None and not is_critical(worker.pod):
                 evicted.append(worker)
                 await self._evict(worker, message, AT_ONCE)
@@ -195,3 +201,12 @@ class EvictionManager:
                 await worker.stopped.wait()
         except TimeoutError:
             self._use.recorder.event(worker.pod, "Warning", "ExceededGracePeriod", TOO_LATE)
+
+
+def _measured(task: asyncio.Task[PodDiskUsage]) -> PodDiskUsage | None:
+    """None: it could not be measured, so its limits cannot be kept in this round."""
+    try:
+        return task.result()
+    except RuntimeServiceError as error:
+        logger.warning("storage limits are not kept: %s", error)
+        return None
