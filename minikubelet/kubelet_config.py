@@ -32,6 +32,10 @@ class MemorySwap(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     swap_behavior: Literal["", "NoSwap", "LimitedSwap"] = ""
 
 
+class UserNamespaces(msgspec.Struct, rename={"ids_per_pod": "idsPerPod"}, forbid_unknown_fields=True):
+    ids_per_pod: int = 65536
+
+
 class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"}, forbid_unknown_fields=True):
     """Defaults are the kubelet's, but for seccompDefault (docs/decisions.md)."""
 
@@ -68,6 +72,7 @@ class KubeletConfiguration(msgspec.Struct, rename={"cluster_dns": "clusterDNS"},
     memoryThrottlingFactor: float = 0.9
     memoryReservationPolicy: Literal["None", "TieredReservation"] = "None"
     memorySwap: MemorySwap = msgspec.field(default_factory=MemorySwap)
+    userNamespaces: UserNamespaces = msgspec.field(default_factory=UserNamespaces)
 
     @property
     def max_restart_period(self) -> float:
@@ -111,6 +116,9 @@ def _problems(configuration: KubeletConfiguration) -> Iterator[str]:
     unknown = sorted(set(configuration.featureGates) - {MEMORY_QOS})
     if unknown:
         yield f"featureGates: this node has no gate {', '.join(unknown)}, only {MEMORY_QOS}"
+    ids = configuration.userNamespaces.ids_per_pod
+    if not 65536 <= ids < 1 << 32 or ids % 65536:
+        yield f"userNamespaces.idsPerPod {ids} must be a multiple of 65536"
     if not 1000 <= configuration.cpu_period <= 1_000_000:
         yield "cpuCFSQuotaPeriod must be between 1ms and 1s, inclusive"
     if not 0 < configuration.memoryThrottlingFactor <= 1:

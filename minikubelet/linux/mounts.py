@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from minikubelet.linux import namespaces, paths, syscalls, trees
+from minikubelet.linux import namespaces, paths, syscalls, trees, user_namespaces
 
 _ATTRIBUTES = {
     "ro": syscalls.MOUNT_ATTR_RDONLY,
@@ -123,6 +123,7 @@ class Bind:
     tree: int = -1
     sub_path: str = ""
     file_type: str = ""
+    user_namespace: int = -1  # whose ids are seen in it; -1: the node's
 
     def describe(self) -> str:
         return f"bind {self.source} on {self.destination}"
@@ -137,6 +138,8 @@ class Bind:
         else:
             with namespaces.entered(self.namespace, syscalls.CLONE_NEWNS):
                 self.tree = trees.clone_tree("/")
+        if self.user_namespace >= 0:
+            user_namespaces.map_ids(self.tree, self.user_namespace, self.source)
 
     def _clone_checked(self) -> int:
         source = os.open(self.source, os.O_PATH | os.O_CLOEXEC)

@@ -49,6 +49,7 @@ CLONE_NEWNS = 0x0002_0000
 CLONE_NEWCGROUP = 0x0200_0000
 CLONE_NEWUTS = 0x0400_0000
 CLONE_NEWIPC = 0x0800_0000
+CLONE_NEWUSER = 0x1000_0000
 CLONE_NEWPID = 0x2000_0000
 CLONE_NEWNET = 0x4000_0000
 CLONE_PIDFD = 0x1000
@@ -124,10 +125,12 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 
 _libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 
@@ -317,6 +320,7 @@ MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_STRICTATIME = 0x20
 MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR__ATIME = 0x70
+MOUNT_ATTR_IDMAP = 0x0010_0000
 
 
 FSMOUNT_CLOEXEC = 1
@@ -344,10 +348,19 @@ _mount_setattr = _system_call(442, c_int, c_char_p, c_uint, c_void_p, c_size_t)
 
 
 def mount_setattr(
-    fd: int, *, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, recursive: bool = False
+    fd: int,
+    *,
+    attr_set: int = 0,
+    attr_clr: int = 0,
+    propagation: int = 0,
+    recursive: bool = False,
+    user_namespace: int = 0,
 ) -> None:
-    """mount_setattr(2) on the mount `fd` stands on; with `recursive` on all mounts below it too."""
-    attributes = _MountAttributes(attr_set, attr_clr, propagation, 0)
+    """mount_setattr(2) on the mount `fd` stands on; with `recursive` on all mounts below it too.
+
+    `user_namespace` is the file of the one whose ids MOUNT_ATTR_IDMAP uses.
+    """
+    attributes = _MountAttributes(attr_set, attr_clr, propagation, user_namespace)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     result = _mount_setattr(fd, b"", flags, ctypes.byref(attributes), ctypes.sizeof(attributes))
     _checked(result, "mount_setattr")

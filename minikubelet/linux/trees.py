@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from minikubelet.linux import namespaces, syscalls
+from minikubelet.linux import namespaces, syscalls, user_namespaces
 
 
 def new_filesystem(kind: str, attributes: int = 0, values: tuple[tuple[str, str], ...] = ()) -> int:
@@ -70,6 +70,27 @@ def mount_overlay(lower: list[str], upper: str, work: str, mountpoint: str) -> i
     return tree
 
 
+def mount_mapped_overlay(
+    lower: list[str], upper: str, work: str, mountpoint: str, user_namespace: int
+) -> int:
+    """As `mount_overlay`, with the ids of `user_namespace` in the lower layers.
+
+    An overlay cannot be id-mapped, its layers can (Linux 5.19), if they are mounted in this mount namespace:
+    on a tmpfs that lies below the overlay and goes with it. The upper layer has the shifted ids on disk.
+    """
+    stage = new_filesystem("tmpfs", 0, (("size", "1m"),))
+    attach(os.dup(stage), os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    layers = []
+    for number, layer in enumerate(lower):
+        tree = clone_tree(layer)
+        user_namespaces.map_ids(tree, user_namespace, layer)
+        os.mkdir(str(number), dir_fd=stage)
+        attach(tree, os.open(str(number), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=stage))
+        layers.append(f"{mountpoint}/{number}")
+    os.close(stage)
+    return mount_overlay(layers, upper, work, mountpoint)
+
+
 def cut_off_from_node(propagation: int) -> None:
     """Set the propagation of every mount of this namespace: MS_SLAVE, MS_PRIVATE."""
     root = os.open("/", os.O_PATH | os.O_CLOEXEC)
@@ -90,7 +111,7 @@ def make_root(root: int) -> None:
     os.chdir("/")
 
 
-def hold_tmpfs(size: int) -> int:
+def hold_tmpfs(size: int, owner: int = 0) -> int:
     """A new mount namespace that consists of one tmpfs and nothing else; its file.
 
     Containers clone their /dev/shm from it, so all of a pod's containers see the same files, and nothing is
@@ -104,7 +125,7 @@ def hold_tmpfs(size: int) -> int:
     try:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         try:
-            _make_tmpfs_the_root(size)
+            _make_tmpfs_the_root(size, owner)
             return os.open("mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=own_namespaces)
         finally:
             syscalls.setns(own, syscalls.CLONE_NEWNS)
@@ -113,8 +134,9 @@ def hold_tmpfs(size: int) -> int:
         os.close(own)
 
 
-def _make_tmpfs_the_root(size: int) -> None:
-    tree = new_filesystem("tmpfs", 0, (("size", str(size)), ("mode", "1777")))
+def _make_tmpfs_the_root(size: int, owner: int) -> None:
+    values = (("size", str(size)), ("mode", "1777"), ("uid", str(owner)), ("gid", str(owner)))
+    tree = new_filesystem("tmpfs", 0, values)
     try:
         cut_off_from_node(syscalls.MS_PRIVATE)
         target = os.open("/proc", os.O_PATH | os.O_CLOEXEC)  # any directory will do

@@ -11,6 +11,7 @@ The service calls this in the order of a pod's life; nothing here talks to a shi
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ from minikubelet.runtime.sandbox import (
 )
 from minikubelet.runtime.seccomp.filters import Filters
 from minikubelet.runtime.sysctls import sandbox_sysctls
+from minikubelet.runtime.user_namespaces import UserNamespaces
 from minikubelet.runtime.users import container_user
 from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim.protocol import (
@@ -111,6 +113,9 @@ class Preparation:
         self._cgroups = cgroups
         self._filters = Filters(paths.seccomp, confine_by_default=configuration.seccompDefault)
         self._node = node
+        self._user_namespaces = UserNamespaces(
+            paths, configuration.userNamespaces.ids_per_pod, configuration.maxPods
+        )
         self.rules = enforcement(configuration, cgroups.controllers, node.memory, node.allocatable)
         self.log_size = Quantity.parse(configuration.containerLogMaxSize).value()  # bytes
         self.log_files = configuration.containerLogMaxFiles
@@ -129,6 +134,7 @@ class Preparation:
         assert spec is not None
         uid = metadata.uid or ""
         host_network = bool(spec.host_network)
+        ids = self._user_namespaces.of(pod)
         return SandboxSpec(
             uid=uid,
             name=metadata.name or "",
@@ -142,6 +148,8 @@ class Preparation:
             host_pid=bool(spec.host_pid),
             share_process_namespace=bool(spec.share_process_namespace),
             sysctls=sandbox_sysctls(pod),
+            first_id=ids.first,
+            ids=ids.length,
             labels={CGROUP: cgroup},
         )
 
@@ -238,7 +246,7 @@ class Preparation:
             attempt=attempt,
             cgroup=cgroup,
             log_path=str(log),
-            rootfs=self._rootfs(container_id, image),
+            rootfs=self._rootfs(container_id, image, sandbox.spec.first_id),
             process=program,
             mounts=[
                 *self._host_files(pod, container, sandbox),
@@ -332,12 +340,13 @@ class Preparation:
 
         return read
 
-    def _rootfs(self, container_id: str, image: Image) -> RootfsSpec:
+    def _rootfs(self, container_id: str, image: Image, owner: int) -> RootfsSpec:
         directory = self._paths.container(container_id)
         for name in ("upper", "work", "rootfs"):
             (directory / name).mkdir(parents=True)
         # It is the container's `/`: every user must be able to pass through, whatever our umask.
         (directory / "upper").chmod(0o755)
+        os.chown(directory / "upper", owner, owner)
         return RootfsSpec(
             lower=list(image.layers),
             upper=str(directory / "upper"),

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from minikubelet.linux import cgroup, namespaces, processes, syscalls
+from minikubelet.linux.user_namespaces import UserNamespace
 from minikubelet.shim import process
 from minikubelet.shim.connection import Refused
 from minikubelet.shim.emptied import when_empty
@@ -26,21 +27,27 @@ from minikubelet.shim.protocol import ProcessSpec
 
 
 def run(
-    spec: ProcessSpec, oom_score_adj: int, pidfd: int, streams: tuple[int, int, int], report: Reporter
+    spec: ProcessSpec,
+    oom_score_adj: int,
+    pidfd: int,
+    user: UserNamespace | None,
+    streams: tuple[int, int, int],
+    report: Reporter,
 ) -> NoReturn:
     """The story of a process that joins a container.
 
     1 oom_score_adj, while the node's /proc is there · 2 the container's mount and cgroup namespaces;
-    network, IPC and UTS are the shim's own, and the pid namespace is that of birth · 3 working directory ·
-    4 `process.become`
+    network, IPC and UTS are the shim's own, and the pid namespace is that of birth · 3 the pod's user
+    namespace, if it has one · 4 working directory · 5 `process.become`
     """
     report.at("set oom_score_adj")
     processes.set_oom_score(oom_score_adj)
     report.at("join the container's namespaces")
     syscalls.setns(pidfd, syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP)
+    if user is not None:
+        process.enter_user_namespace(user, streams)
     report.at(f"open the working directory {spec.cwd}")
-    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    directory = process.open_working_directory(root, spec)
+    directory = process.open_working_directory(process.open_root(), spec)
     process.become(spec, streams, directory, report)
 
 
@@ -77,7 +84,7 @@ class Exec(ABC):
                     self._loop,
                     0,
                     directory,
-                    lambda report: run(spec, oom_score_adj, pidfd, streams.child, report),
+                    lambda report: run(spec, oom_score_adj, pidfd, monitor.user, streams.child, report),
                     self,
                 )
         except OSError as error:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Protocol
 
 from minikubelet.linux import cgroup, devices, namespaces, syscalls, trees
+from minikubelet.linux.user_namespaces import UserNamespace
 from minikubelet.shim import container, process
 from minikubelet.shim.cri_log import CriLog
 from minikubelet.shim.emptied import when_empty
@@ -27,6 +28,7 @@ from minikubelet.shim.protocol import STDERR, STDOUT, ContainerRecord, Container
 from minikubelet.shim.sandbox import Sandbox
 from minikubelet.shim.streams import Reader, Writer, nothing
 
+TTY_GROUP = 5  # Debian's number, which runtimes use for every image
 START_ERROR = 128  # the exit code of what never ran
 _KILL_AGAIN = 0.05  # seconds; only where the kernel has no cgroup.kill
 
@@ -77,6 +79,11 @@ class Monitor:
         self._stop_told: list[Told] = []
 
     @property
+    def user(self) -> UserNamespace | None:
+        """Of the pod, if it has one of its own."""
+        return self._sandbox.user
+
+    @property
     def running(self) -> bool:
         return self.record.state == "running"
 
@@ -99,7 +106,11 @@ class Monitor:
     def _start(self) -> None:
         spec, null = self.spec, self._sandbox.null
         self._log = CriLog(spec.log_path)
-        self.devpts = trees.new_filesystem("devpts", 0, (("gid", "5"), ("mode", "620"), ("ptmxmode", "666")))
+        first = 0 if self.user is None else self.user.first
+        values = (("gid", str(first + TTY_GROUP)), ("mode", "620"), ("ptmxmode", "666"))
+        self.devpts = trees.new_filesystem("devpts", 0, values)
+        if first:
+            os.chown(".", first, first, dir_fd=self.devpts)
         with process.open_directory(spec.cgroup) as directory:
             if not spec.privileged:
                 devices.attach_policy(self._sandbox.device_policy(), directory)

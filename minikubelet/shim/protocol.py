@@ -51,6 +51,8 @@ class SandboxSpec:
     shm_size: int = SHM_SIZE  # bytes of the pod's /dev/shm
     oom_score_adj: int = -998  # best effort: needs CAP_SYS_RESOURCE
     labels: dict[str, str] = field(default_factory=dict)  # opaque to the shim
+    first_id: int = 0  # hostUsers false: the node's id of the pod's root; 0: the pod has the node's ids
+    ids: int = 65536  # how many it has, if so
     cgroup: str = ""  # absolute directory the shim moves itself into; empty: it stays in the agent's
 
 

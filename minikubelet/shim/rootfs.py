@@ -20,6 +20,7 @@ def plan(spec: ContainerSpec, sandbox: Sandbox, devpts: int, terminal: int) -> l
 
     `devpts` is the container's own instance, not attached yet; `terminal` is the slave of its terminal or -1.
     """
+    user = -1 if sandbox.user is None else sandbox.user.fd
     own = sorted(spec.mounts, key=lambda mount: _depth(mount.destination))
     replaced = {_normal(mount.destination) for mount in own}
     usual = [
@@ -29,7 +30,7 @@ def plan(spec: ContainerSpec, sandbox: Sandbox, devpts: int, terminal: int) -> l
     ]
     return [
         *(operation for _, operation in usual),
-        *(_mount(mount) for mount in own),
+        *(_mount(mount, user) for mount in own),
         *(Mask(path) for path in spec.masked_paths),
         *(ReadOnly(path) for path in spec.readonly_paths),
     ]
@@ -57,7 +58,7 @@ def _usual(sandbox: Sandbox, devpts: int, terminal: int, *, privileged: bool) ->
     return operations
 
 
-def _mount(mount: MountSpec) -> Operation:
+def _mount(mount: MountSpec, user: int) -> Operation:
     options = Options.parse(mount.options)
     if mount.kind == "bind":
         return Bind(
@@ -66,6 +67,7 @@ def _mount(mount: MountSpec) -> Operation:
             options,
             sub_path=mount.sub_path,
             file_type=mount.file_type,
+            user_namespace=user,
         )
     return Filesystem(mount.kind, mount.destination, options)
 

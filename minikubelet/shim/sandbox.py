@@ -11,10 +11,12 @@ import os
 import signal
 import socket
 import stat
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NoReturn
 
-from minikubelet.linux import devices, interfaces, paths, processes, syscalls, trees
+from minikubelet.linux import devices, interfaces, paths, processes, syscalls, trees, user_namespaces
+from minikubelet.linux.user_namespaces import UserNamespace
 from minikubelet.shim.protocol import SHM_SIZE, SandboxSpec
 
 
@@ -25,6 +27,7 @@ class Sandbox:
     spec: SandboxSpec
     null: int  # a null device of the pod's own: what a container does to it touches nobody else
     shm: int  # mount namespace whose root is the pod's /dev/shm; -1 with hostIPC
+    user: UserNamespace | None = None  # hostUsers false
     init_pid: int = 0  # shareProcessNamespace: process 1 of the pod
     init_pidfd: int = -1
     _device_policy: int = -1
@@ -43,32 +46,53 @@ class Shape:
     host_network: bool = False
     host_ipc: bool = False
     shm_size: int = SHM_SIZE
+    first_id: int = 0
+    ids: int = 65536
 
     @classmethod
     def of(cls, spec: SandboxSpec) -> Shape:
-        return cls(spec.host_network, spec.host_ipc, spec.shm_size)
+        return cls(spec.host_network, spec.host_ipc, spec.shm_size, spec.first_id, spec.ids)
 
 
-def prepare(shape: Shape) -> tuple[int, int]:
-    """Make namespaces and step into them: network, IPC, UTS; loopback. (null device, shared memory)"""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare` has made, beside the namespaces the process is in; as in `Sandbox`."""
+
+    null: int
+    shm: int
+    user: UserNamespace | None
+
+
+def prepare(shape: Shape) -> Prepared:
+    """Make namespaces and step into them: network, IPC, UTS; loopback.
+
+    With a user namespace of the pod's own, it is made first and owns the others.
+    """
     kinds = (
         (syscalls.CLONE_NEWNET, shape.host_network),
         (syscalls.CLONE_NEWIPC, shape.host_ipc),
         (syscalls.CLONE_NEWUTS, shape.host_network),  # the node's network comes with the node's name
     )
-    syscalls.unshare(sum(kind for kind, shared_with_node in kinds if not shared_with_node))
+    own = sum(kind for kind, shared_with_node in kinds if not shared_with_node)
+    user = None
+    if shape.first_id:
+        user = user_namespaces.make(shape.first_id, shape.ids, own)
+    else:
+        syscalls.unshare(own)
     if not shape.host_network:
         interfaces.set_up("lo")
-    return make_null_device(), -1 if shape.host_ipc else trees.hold_tmpfs(shape.shm_size)
+    shm = -1 if shape.host_ipc else trees.hold_tmpfs(shape.shm_size, shape.first_id)
+    return Prepared(make_null_device(), shm, user)
 
 
-def enter(spec: SandboxSpec, null: int, shm: int) -> Sandbox:
+def enter(spec: SandboxSpec, made: Prepared) -> Sandbox:
     """Make what was prepared the sandbox of this pod: host name, sysctls, perhaps process 1."""
     if not spec.host_network:
         socket.sethostname(spec.hostname)
-    for name, value in spec.sysctls.items():
-        set_sysctl(spec, name, value)
-    sandbox = Sandbox(spec, null, shm)
+    with nullcontext() if made.user is None else made.user.acting_as_root():
+        for name, value in spec.sysctls.items():
+            set_sysctl(spec, name, value)
+    sandbox = Sandbox(spec, made.null, made.shm, made.user)
     if spec.share_process_namespace:
         start_init(sandbox)
     return sandbox
@@ -108,12 +132,12 @@ def start_init(sandbox: Sandbox) -> None:
     sandbox.init_pid, sandbox.init_pidfd = syscalls.clone3(syscalls.CLONE_NEWPID)
     if sandbox.init_pid == 0:
         try:
-            _be_init(sandbox.shm)
+            _be_init(sandbox.shm, sandbox.user)
         finally:
             os._exit(125)
 
 
-def _be_init(empty_mount_namespace: int) -> NoReturn:
+def _be_init(empty_mount_namespace: int, user: UserNamespace | None) -> NoReturn:
     """Containers of the pod can see this process, so it has nothing to see:
 
     No files but the pod's shared memory.
@@ -124,6 +148,9 @@ def _be_init(empty_mount_namespace: int) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     if empty_mount_namespace >= 0:
         syscalls.setns(empty_mount_namespace, syscalls.CLONE_NEWNS)
+    if user is not None:
+        user.enter()
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of credentials clears it
     os.closerange(0, 3)
     syscalls.close_range(3)
     while True:

@@ -55,13 +55,13 @@ def main(shape: sandbox.Shape, order: int, answer: int) -> None:
     """
     become_daemon(order, answer)
     listener = socket.socket(socket.AF_UNIX)  # made here it is the node's; in the pod nobody can list it
-    null, shm = sandbox.prepare(shape)
+    made = sandbox.prepare(shape)
     spec = receive(order)
     if spec is None:
         return
     take_place(spec)
     lock(spec.directory)
-    shim = Shim(sandbox.enter(spec, null, shm), listener)
+    shim = Shim(sandbox.enter(spec, made), listener)
     shim.save()
     shim.listen()
     os.write(answer, json.dumps({"pid": os.getpid()}).encode())

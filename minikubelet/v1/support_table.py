@@ -26,8 +26,8 @@ metadata.generation metadata.creationTimestamp metadata.deletionTimestamp
 metadata.deletionGracePeriodSeconds metadata.labels metadata.annotations metadata.finalizers
 
 spec.restartPolicy spec.terminationGracePeriodSeconds spec.activeDeadlineSeconds spec.nodeName
-spec.hostNetwork spec.hostPID spec.hostIPC spec.shareProcessNamespace spec.hostname spec.subdomain
-spec.setHostnameAsFQDN spec.hostnameOverride
+spec.hostNetwork spec.hostPID spec.hostIPC spec.hostUsers spec.shareProcessNamespace
+spec.hostname spec.subdomain spec.setHostnameAsFQDN spec.hostnameOverride
 spec.dnsPolicy spec.dnsConfig.nameservers spec.dnsConfig.searches
 spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
 spec.hostAliases[*].ip spec.hostAliases[*].hostnames
@@ -161,7 +161,6 @@ class Condition:
 # Neither absent nor what absent means: false, zero, empty.
 IF_SET = Condition("set", lambda value, _: bool(value))
 IF_PRESENT = Condition("present, even empty", lambda value, _: value is not None)
-IF_FALSE = Condition("false", lambda value, _: value is False)
 ALWAYS_FINE = Condition("never", lambda value, _: False)
 
 
@@ -226,7 +225,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.serviceAccount", WARNING, "pods get no token", CLIENTS, ALWAYS_FINE),
     Rule("spec.automountServiceAccountToken", WARNING, "pods get no token", CLIENTS),
     Rule("spec.enableServiceLinks", WARNING, "there are no services to link", NEVER, ALWAYS_FINE),
-    Rule("spec.hostUsers", REFUSED, "user namespaces are not made", EVERYTHING, IF_FALSE),
     # Claims
     Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),

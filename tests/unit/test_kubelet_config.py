@@ -58,6 +58,8 @@ def test_without_a_file_they_are_the_kubelets() -> None:
         ("cpuCFSQuotaPeriod: 10", "Expected `str`, got `int`"),
         ("memoryThrottlingFactor: 0", "must be greater than 0 and less than or equal to 1.0"),
         ("memoryReservationPolicy: TieredReservation", "needs the feature gate MemoryQoS"),
+        ("userNamespaces: {idsPerPod: 65537}", "userNamespaces.idsPerPod 65537 must be a multiple of 65536"),
+        ("userNamespaces: {idsPerPod: 0}", "userNamespaces.idsPerPod 0 must be a multiple of 65536"),
         ("memorySwap: {swapBehavior: UnlimitedSwap}", "Invalid enum value 'UnlimitedSwap'"),
     ],
 )

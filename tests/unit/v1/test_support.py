@@ -140,7 +140,6 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             "spec.volumes[0].emptyDir.medium",
         ),
         ({"securityContext": {"fsGroup": 0}}, "spec.securityContext.fsGroup"),
-        ({"hostUsers": False}, "spec.hostUsers"),
         ({"os": {"name": "windows"}}, "spec.os.name"),
         ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
     ],
