@@ -20,20 +20,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+import msgspec
+
 from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.agent.eviction.thresholds import eviction_settings
 from minikubelet.agent.node import Node
 from minikubelet.agent.node_settings import NodeSettings, node_settings
 from minikubelet.agent.node_status import allocatable, boot_id, default_node_name, read_facts
+from minikubelet.agent.pod_names import PodNames
 from minikubelet.config import AgentOptions, Paths
 from minikubelet.errors import NodeNotFit
 from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
 from minikubelet.linux import cgroup, processes, syscalls
-from minikubelet.runtime import doctor
+from minikubelet.runtime import doctor, hostfiles
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.network import Network
 from minikubelet.runtime.preparation import NodeView, Preparation
+from minikubelet.runtime.resolver import Forwarder, Resolver
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
@@ -101,6 +105,7 @@ async def _serve(
         stack.callback(store.close)
         images = ImageStore(paths)
         await images.start()
+        configuration = await start_resolver(stack, network, store, configuration)
 
         # 4. Who works: the runtime, the node, the API.
         view = NodeView(facts.name, facts.address, facts.memory, allocatable(facts))
@@ -123,8 +128,6 @@ async def _serve(
             options.manifests,
         )
         preparation.warn = node.warn
-        if not configuration.cluster_dns:
-            logger.info("no clusterDNS is configured: pods get the node's own resolv.conf")
         await node.start()
         stack.push_async_callback(node.stop)
 
@@ -140,6 +143,36 @@ async def _serve(
         await stop.wait()
         notify("STOPPING=1")
     return 0
+
+
+async def start_resolver(
+    stack: AsyncExitStack, network: Network, store: Store, configuration: KubeletConfiguration
+) -> KubeletConfiguration:
+    """Where no clusterDNS is configured the agent itself is it; the configuration as it is then.
+
+    When somebody has the port, pods get the node's own resolv.conf, as with a kubelet without clusterDNS.
+    """
+    if configuration.cluster_dns:
+        return configuration
+    own, file = str(network.gateway), Path(configuration.resolvConf)
+
+    def servers() -> list[str]:
+        """The node's, as they are now; never ourselves."""
+        return [
+            each
+            for each in hostfiles.parse_resolv_conf(hostfiles.node_resolv_conf(file)).servers
+            if each != own
+        ]
+
+    names = PodNames(store, configuration.clusterDomain)
+    resolver = Resolver(names, network.cidr, Forwarder(servers))
+    try:
+        await resolver.start(network.gateway)
+    except OSError as error:
+        logger.warning("no names for pods, they get the node's own resolv.conf: %s", error)
+        return configuration
+    stack.push_async_callback(resolver.close)
+    return msgspec.structs.replace(configuration, cluster_dns=[own])
 
 
 def ready_line(paths: Paths, https: str) -> str:

@@ -135,10 +135,13 @@ def parse_resolv_conf(text: str) -> ResolvConf:
     return result
 
 
-def node_resolv_conf() -> str:
-    """The node's resolv.conf; the one with real servers where systemd-resolved puts itself in front."""
-    text = RESOLV_CONF.read_text() if RESOLV_CONF.exists() else ""
-    if parse_resolv_conf(text).servers == [SYSTEMD_STUB] and SYSTEMD_RESOLV_CONF.exists():
+def node_resolv_conf(path: Path = RESOLV_CONF) -> str:
+    """The node's resolv.conf, empty without; the one with real servers where systemd-resolved puts itself in
+    front.
+    """
+    text = path.read_text() if path.exists() else ""
+    stub = path == RESOLV_CONF and parse_resolv_conf(text).servers == [SYSTEMD_STUB]
+    if stub and SYSTEMD_RESOLV_CONF.exists():
         return SYSTEMD_RESOLV_CONF.read_text()
     return text
 

@@ -279,11 +279,14 @@ class Preparation:
         spec = pod.spec or PodSpec()
         domain = self._configuration.clusterDomain
         node_hosts = ETC_HOSTS.read_text() if ETC_HOSTS.exists() else ""
-        resolv = hostfiles.resolv_conf(pod, self._node_resolv_conf(), self._configuration.cluster_dns, domain)
+        resolv = hostfiles.resolv_conf(
+            pod,
+            hostfiles.node_resolv_conf(Path(self._configuration.resolvConf)),
+            self._configuration.cluster_dns,
+            domain,
+        )
         for reason, message in resolv.warnings:
-            if (
-                reason != hostfiles.MISSING_CLUSTER_DNS
-            ):  # said once, when the agent starts (docs/decisions.md)
+            if reason != hostfiles.MISSING_CLUSTER_DNS:  # the agent itself has said why (docs/decisions.md)
                 self.warn(pod, reason, message)
         host = self._node.name if spec.host_network else sandbox.spec.hostname
         texts = {
@@ -299,12 +302,6 @@ class Preparation:
             if destination not in taken:
                 mounts.append(MountSpec("bind", destination, str(directory / file)))
         return mounts
-
-    def _node_resolv_conf(self) -> str:
-        path = Path(self._configuration.resolvConf)
-        if path == hostfiles.RESOLV_CONF:
-            return hostfiles.node_resolv_conf()
-        return path.read_text() if path.exists() else ""
 
     def _facts(self, pod: Pod, sandbox: SandboxRecord) -> Facts:
         spec = pod.spec or PodSpec()

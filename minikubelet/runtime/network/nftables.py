@@ -99,7 +99,7 @@ table ip {table_name(bridge)} {{
     }}
     chain postrouting {{
         type nat hook postrouting priority 100
-        ip saddr {cidr} oifname != "{bridge}" masquerade comment "egress of pods"
+        ip saddr {cidr} oifname != {{ "{bridge}", "lo" }} masquerade comment "egress of pods"
         ip saddr {cidr} oifname "{bridge}" ct status dnat masquerade comment "pod to pod by a hostPort"
         ip saddr {LOOPBACK} oifname "{bridge}" masquerade comment "hostPort at the node's loopback"
     }}
