@@ -70,7 +70,7 @@ def port_of_api(agent: Agent) -> str:
 
 def test_a_pod_reaches_neither_the_node_s_loopback_nor_the_api(agent: Agent) -> None:
     """What listens on 127.0.0.1 of the node is not reached by any of the node's addresses: the chain `guard`
-    (`nftables.replace_forwarding`) stands against routes to 127.0.0.1: see tests/kernel/test_host_ports.py.
+    (`nftables.replace_forwarding`) stands against packets for 127.0.0.1: see tests/kernel/test_senders.py.
     """
     sleeper(agent, "inside", container=ALMIGHTY)
     gateway = agent.cidr.replace("0/24", "1")

@@ -19,6 +19,7 @@ import pytest
 
 from minikubelet.runtime.network import Network
 from minikubelet.shim.protocol import NetworkSpec
+from minikubelet.v1.host_ports import HostPort
 
 from .pod_networks import BRIDGE, LIMIT, Holder, in_namespace, plugged, run, started
 
@@ -163,6 +164,38 @@ def port_of(address: str) -> str:
     entries = json.loads(run("bridge", "-j", "fdb", "show", "br", BRIDGE))
     (found,) = {entry["ifname"] for entry in entries if entry["mac"] == address}
     return str(found)
+
+
+def test_while_loopback_is_routed_pods_still_cannot_reach_it(state_dir: Path) -> None:
+    """CVE-2020-8558: a packet for 127.0.0.1, carried to the node's MAC. A hostPort has `route_localnet` on;
+    the defence is the first rule of `guard` in `nftables.replace_forwarding`.
+    """
+    gateway, port = "10.244.91.1", HostPort("TCP", "0.0.0.0", 18080, 8080)
+
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with ExitStack() as stack:
+                pod = stack.enter_context(Holder())
+                attacker = Pod(pod, await plugged(network, pod, "uid-1", "one", [port]))
+                stack.enter_context(attacker.raw)
+                assert Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}/route_localnet").read_text() == "1\n"
+                secret, public = (
+                    stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
+                )
+                secret.bind(("127.0.0.1", 9))
+                public.bind((gateway, 9))
+                node = Path(f"/sys/class/net/{BRIDGE}/address").read_text().strip()
+                attacker.send(
+                    frame(node, attacker.mac, IPV4, packet(attacker.ip, "127.0.0.1", b"FALSE")),
+                    frame(node, attacker.mac, IPV4, packet(attacker.ip, gateway, b"TRUE")),
+                )
+                public.settimeout(LIMIT)
+                assert public.recv(100) == b"TRUE"
+                secret.settimeout(0)
+                with pytest.raises(BlockingIOError):
+                    secret.recv(100)
+
+    asyncio.run(story())
 
 
 def test_a_pod_that_is_gone_leaves_no_right_to_its_address(state_dir: Path) -> None:

@@ -72,8 +72,7 @@ def replace_forwarding(bridge: str, cidr: IPv4Network, members: Iterable[Member]
     comes back must pass this node again: between two pods, and from the node's loopback, the pod is
     therefore asked under the bridge's address. Loopback is open to nobody else: `route_localnet`, which
     forwarding from 127.0.0.1 needs, would let pods in (CVE-2020-8558), hence `guard`. It also stops packets
-    from elsewhere that call themselves a pod's. `redirects`: the node must not tell a pod that the shorter
-    way to the node's own address is another pod.
+    from elsewhere that call themselves a pod's.
     """
     ports, ports_of_address = _port_elements(members)
     return f"""\
@@ -107,10 +106,6 @@ table ip {table_name(bridge)} {{
         type filter hook prerouting priority -300
         iifname "{bridge}" ip daddr {LOOPBACK} drop
         iifname != {{ "{bridge}", "lo" }} ip saddr {cidr} drop
-    }}
-    chain redirects {{
-        type filter hook output priority 0
-        oifname "{bridge}" icmp type redirect drop
     }}
 }}
 """
