@@ -205,9 +205,13 @@ class ImageError(RuntimeServiceError):
 
 
 class FailedMount(RuntimeServiceError):
-    """The message is the whole text of the Event."""
+    """Of one volume or of several; each of `messages` is the whole text of an Event."""
 
     reason = "FailedMount"
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
 
 
 class CreateContainerConfigError(RuntimeServiceError):

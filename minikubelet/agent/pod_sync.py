@@ -171,7 +171,8 @@ class PodSync:
         try:
             await self._use.runtime.run_pod_sandbox(pod, actions.attempt)
         except FailedMount as error:
-            self._use.recorder.event(pod, "Warning", error.reason, str(error))
+            for text in error.messages:
+                self._use.recorder.event(pod, "Warning", error.reason, text)
             raise
         except CreatePodCgroupError as error:
             text = f"unable to ensure pod container exists: {error}"

@@ -214,6 +214,8 @@ def test_a_pod_waits_for_its_objects_without_a_sandbox_and_starts_when_they_are_
 
     missing = 'MountVolume.SetUp failed for volume "c" : configmap "missing" not found'
     until(lambda: said(missing), what=missing)
+    other = 'MountVolume.SetUp failed for volume "s" : secret "keyless" not found'
+    until(lambda: said(other), what=other)
     assert agent.container("waits")["state"] == {"waiting": {"reason": "ContainerCreating"}}
     assert agent.pod("waits")["status"].get("podIP") is None
     agent.apply(config_map("missing", {}))

@@ -49,8 +49,13 @@ def test_each_volume_is_one_mount_however_often_it_is_set_up(tmp_path: Path) -> 
 
 def test_a_pod_that_never_got_all_its_volumes_leaves_no_mount(tmp_path: Path) -> None:
     before = mountpoints()
-    with pytest.raises(FailedMount, match='volume "b" : secret "gone" not found'):
-        volumes.set_up(context(tmp_path, secret("a", "there"), secret("b", "gone")))
+    named = (secret("b", "gone"), secret("a", "there"), secret("c", "lost"))
+    with pytest.raises(FailedMount) as caught:
+        volumes.set_up(context(tmp_path, *named))
+    assert caught.value.messages == (
+        'MountVolume.SetUp failed for volume "b" : secret "gone" not found',
+        'MountVolume.SetUp failed for volume "c" : secret "lost" not found',
+    )
     assert len(mountpoints()) == len(before) + 1
     volumes.tear_down(tmp_path)
     assert mountpoints() == before

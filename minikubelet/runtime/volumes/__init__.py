@@ -15,7 +15,7 @@ thread.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from minikubelet.errors import FailedMount
@@ -54,9 +54,12 @@ PLUGINS: dict[str, Plugin] = {
 
 
 def set_up(context: Context) -> None:
-    """Make every volume of the pod; those that are there stay as they are. Raises FailedMount."""
-    for volume in _volumes(context):
-        _set_up(context, volume, _plugin(volume))
+    """Make every volume of the pod; those that are there stay as they are. Raises FailedMount, when all were
+    tried.
+    """
+    failures = _failures(context, _volumes(context))
+    if failures:
+        raise FailedMount(*(message for failure in failures for message in failure.messages))
 
 
 def refreshes(pod: Pod) -> bool:
@@ -68,15 +71,7 @@ def refresh(context: Context) -> list[FailedMount]:
     """Bring those volumes up to date that show objects which may have changed; why some could not be. Those
     keep what they have.
     """
-    failures = []
-    for volume in _volumes(context):
-        plugin = _plugin(volume)
-        if plugin.refreshes:
-            try:
-                _set_up(context, volume, plugin)
-            except FailedMount as failure:
-                failures.append(failure)
-    return failures
+    return _failures(context, [volume for volume in _volumes(context) if _plugin(volume).refreshes])
 
 
 def mounts(context: Context, container: Container, environment: Mapping[str, str]) -> list[MountSpec]:
@@ -124,6 +119,17 @@ def _plugin(volume: Volume) -> Plugin:
         if getattr(volume, field) is not None:
             return plugin
     return PLUGINS["empty_dir"]
+
+
+def _failures(context: Context, volumes: Iterable[Volume]) -> list[FailedMount]:
+    """Set up each of these; why some could not be."""
+    failures = []
+    for volume in volumes:
+        try:
+            _set_up(context, volume, _plugin(volume))
+        except FailedMount as failure:
+            failures.append(failure)
+    return failures
 
 
 def _set_up(context: Context, volume: Volume, plugin: Plugin) -> None:

@@ -656,12 +656,12 @@ async def test_a_sandbox_that_cannot_be_made_is_tried_again():
 async def test_a_volume_that_cannot_be_made_holds_up_the_sandbox_until_its_object_is_there_10_9():
     story = Story(make_pod("web"))
     text = 'MountVolume.SetUp failed for volume "v" : configmap "c" not found'
-    story.runtime.sandbox_errors = [FailedMount(text)] * 2
+    story.runtime.sandbox_errors = [FailedMount(text, "another"), FailedMount(text)]
     await story.begin()
-    assert story.recorder.messages("FailedMount") == [text]
+    assert story.recorder.messages("FailedMount") == [text, "another"]
     assert story.waiting() == "ContainerCreating"
     await asyncio.sleep(11)
-    assert story.recorder.messages("FailedMount") == [text, text]
+    assert story.recorder.messages("FailedMount") == [text, "another", text]
     await asyncio.sleep(4)
     story.worker.wake()  # the object has come: nobody waits for the end of the pause
     await settle()
