@@ -167,6 +167,23 @@ def static_pod(cpu: str = "100m", **spec: Any) -> str:
     return json.dumps(simple_pod("system", "sleep", "infinity", container=resources, **spec))
 
 
+def test_after_a_restart_a_running_pod_is_asked_again_and_may_be_rejected_7_1(fresh_agent: Agent) -> None:
+    agent = fresh_agent
+    agent.start("--node-labels", "disk=ssd")
+    agent.apply(simple_pod("picky", "sleep", "infinity", nodeSelector={"disk": "ssd"}))
+    agent.apply(simple_pod("plain", "sleep", "infinity"))
+    for name in ("picky", "plain"):
+        agent.wait_running(name)
+    container = agent.container("plain")["containerID"]
+    agent.run("label", "node", "node1", "disk-")
+    assert agent.stop() == 0
+    agent.start()
+    until(lambda: agent.phase("picky") == "Failed", what="picky is rejected")
+    assert agent.pod("picky")["status"]["reason"] == "NodeAffinity"
+    assert agent.container("plain")["containerID"] == container
+    assert agent.container("plain")["restartCount"] == 0
+
+
 @pytest.mark.limits
 def test_what_is_reserved_is_kept_from_pods_13_3(fresh_agent: Agent) -> None:
     agent = fresh_agent

@@ -9,6 +9,8 @@ from minikubelet.cli.client import Client
 from minikubelet.cli.describe.writer import Writer, events_of, stamp
 from minikubelet.cli.errors import StatusError
 from minikubelet.cli.resources import PODS
+from minikubelet.v1 import Pod, from_dict
+from minikubelet.v1.qos import pod_limits, pod_requests
 from minikubelet.v1.quantity import parse as quantity
 
 SYSTEM_INFO = (
@@ -129,27 +131,12 @@ def _pods(writer: Writer, client: Client, node: dict[str, Any]) -> None:
 
 
 def _sums(pod: dict[str, Any]) -> Sums:
-    """A pod's requests and limits: its containers together, or its largest init container, whichever is
-    more.
-    """
-    sums: Sums = {"requests": {}, "limits": {}}
-    spec = pod["spec"]
-    always = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
-    once = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") != "Always"]
-    for field, amounts in sums.items():
-        for container in [*spec.get("containers", ()), *always]:
-            for name, text in _amounts(container, field):
-                amounts[name] = amounts.get(name, 0) + _amount(text)
-        for container in once:
-            for name, text in _amounts(container, field):
-                amounts[name] = max(amounts.get(name, 0), _amount(text))
-        for name, text in (spec.get("overhead") or {}).items():
-            amounts[name] = amounts.get(name, 0) + _amount(text)
-    return sums
-
-
-def _amounts(container: dict[str, Any], field: str) -> list[tuple[str, str]]:
-    return list(((container.get("resources") or {}).get(field) or {}).items())
+    """A pod's requests and limits as the scheduler counts them."""
+    read = from_dict(Pod, pod)
+    return {
+        field: {name: _amount(text) for name, text in total(read).items()}
+        for field, total in (("requests", pod_requests), ("limits", pod_limits))
+    }
 
 
 def _amount(text: str) -> float:

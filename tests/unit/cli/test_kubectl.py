@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -222,6 +223,50 @@ def test_nodes_are_changed_with_the_same_words_to_the_same_effect(both, server, 
     # Ours does not advertise its help after such a mistake.
     theirs = (code, out, err.replace("See 'kubectl taint -h' for help and examples\n", "")), changed()
     assert ours == theirs
+
+
+STATUS = {
+    "capacity": {"cpu": "4", "memory": "8000000Ki", "pods": "110", "ephemeral-storage": "100Gi"},
+    "allocatable": {"cpu": "3800m", "memory": "7897600Ki", "pods": "110", "ephemeral-storage": "90Gi"},
+    "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "lastHeartbeatTime": "2026-01-01T00:00:00Z",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+        }
+    ],
+    "nodeInfo": {"machineID": "m", "bootID": "b", "kernelVersion": "6.1", "kubeletVersion": "v1.36.2"},
+}
+
+
+def test_a_node_is_described_in_the_same_words(both, server):
+    """Taints, allocated resources in per cent, and the sums of pods with init containers and sidecars."""
+    server.request("DELETE", "/api/v1/nodes/n1")
+    spec = {**NODE["spec"], "unschedulable": True, "podCIDR": "10.244.0.0/24"}
+    labels = {"name": "n1", "labels": {"node-role.kubernetes.io/control-plane": "", "disk": "ssd"}}
+    made = {**NODE, "metadata": labels, "spec": spec, "status": STATUS}
+    assert server.post("/api/v1/nodes", made).code == 201
+    busy = pod("busy")
+    sizes = [{"cpu": "250m", "memory": "64Mi"}, {"cpu": "1", "memory": "32Mi"}, {"cpu": "100m"}]
+    busy["spec"]["nodeName"] = "n1"
+    busy["spec"]["containers"][0]["resources"] = {"requests": sizes[0], "limits": {"memory": "128Mi"}}
+    once = {"name": "once", "image": "localhost/host", "resources": {"requests": sizes[1]}}
+    always = {"name": "always", "image": "localhost/host", "resources": {"requests": sizes[2]}}
+    busy["spec"]["initContainers"] = [{**always, "restartPolicy": "Always"}, once]
+    assert server.post("/api/v1/namespaces/default/pods", busy).code == 201
+    told = both("describe", "node", "n1")
+    server.request("DELETE", "/api/v1/namespaces/default/pods/busy", {"gracePeriodSeconds": 0})
+    # kubectl 1.36 prints no kube-proxy any more; and the two may see another age.
+    ours, theirs = (
+        (code, re.sub(r"  Kube-Proxy Version:.*\n| +\d+s$", "", text, flags=re.M), complaints)
+        for code, text, complaints in told
+    )
+    assert ours == theirs
+    assert "1100m (28%)" in ours[1]
 
 
 def test_cordoned_twice_is_said(both, server):
