@@ -13,7 +13,8 @@ PORT = 18085
 SERVE = "cd /srv && echo served by $(hostname) > index.html && exec python3 -m http.server 8080"
 WAITING = (
     "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. "
-    "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    "no new claims to deallocate, preemption: 0/1 nodes are available: "
+    "1 No preemption victims found for incoming pod."
 )
 
 
