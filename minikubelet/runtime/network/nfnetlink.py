@@ -2,8 +2,7 @@
 
 Rules are made once by `nft` (`nftables`), but a process for each pod would cost more than all the rest of its
 network. One packet of nfnetlink does it: a batch, taken as a whole or not at all. The messages are attributes
-in attributes and nothing more, so they are packed here; pyroute2's classes for them would cost more than the
-whole agent spends on its network.
+in attributes and nothing more, so they are packed here, by hand.
 
 Sources: linux/netfilter/nf_tables.h, nfnetlink.h, nfnetlink_conntrack.h.
 """
