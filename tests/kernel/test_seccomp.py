@@ -38,7 +38,8 @@ def localhost(directory: Path, profile: dict[str, Any]) -> SeccompSpec | None:
 def test_the_filter_is_in_force_at_start_and_in_an_exec(node: Node, uid: int, nnp: bool) -> None:
     """Without no_new_privs it takes CAP_SYS_ADMIN to load it; nothing of that may be left (A22).
 
-    Defence: `shim.credentials.confine`, which loads the filter and drops the capability after it.
+    Defences: `shim.credentials.confine`, called by `shim.process.become`, and `shim.exec.Exec.__init__`,
+    which hands the filter on. That `confine` drops the capability cannot be seen: execve would drop it, too.
     """
     container = node.pod().start(
         "sh", "-c", "grep -E 'Seccomp:|Cap|NoNew' /proc/self/status; sleep 1000",
