@@ -37,6 +37,7 @@ spec.overhead spec.priority spec.priorityClassName spec.preemptionPolicy
 spec.resources.limits spec.resources.requests
 spec.securityContext.runAsUser spec.securityContext.runAsGroup spec.securityContext.runAsNonRoot
 spec.securityContext.supplementalGroups
+spec.securityContext.fsGroup spec.securityContext.fsGroupChangePolicy
 spec.ephemeralContainers[*].targetContainerName
 spec.imagePullSecrets[*].name
 spec.volumes[*].name spec.volumes[*].emptyDir.sizeLimit
@@ -229,8 +230,14 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),
     # Security of the pod
-    Rule("spec.securityContext.fsGroup", REFUSED, "volumes keep their group", EVERYTHING, IF_PRESENT),
-    Rule("spec.securityContext.fsGroupChangePolicy", WARNING, "volumes keep their group", EVERYTHING),
+    Rule(
+        "spec.securityContext.supplementalGroupsPolicy",
+        REFUSED,
+        "groups of the image's /etc/group are always added",
+        EVERYTHING,
+        unless("Merge"),
+    ),
+    Rule("spec.securityContext.sysctls", REFUSED, "kernel parameters are not set", EVERYTHING),
     Rule("spec.securityContext.seLinuxOptions", REFUSED, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.seLinuxChangePolicy", WARNING, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),

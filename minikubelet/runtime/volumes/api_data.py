@@ -8,13 +8,14 @@ a Secret is written to no disk, wherever the pod's directory is. The tmpfs goes 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from minikubelet.linux import syscalls
-from minikubelet.runtime.volumes import atomic_writer, tmpfs
+from minikubelet.runtime.volumes import atomic_writer, ownership, tmpfs
 from minikubelet.runtime.volumes.payload import Sources, payload, references
 from minikubelet.runtime.volumes.plugin import Context, make_parent
-from minikubelet.v1 import PodSpec, Volume
+from minikubelet.v1 import Pod, PodSpec, Volume
 
 DISK_MODE, MEMORY_MODE = 0o777, 0o1777  # as the emptyDir that the kubelet wraps around the content
 
@@ -43,10 +44,18 @@ class ApiData:
         if self._in_memory:
             tmpfs.mount(path, BYTES_PER_OBJECT * max(1, len(references(volume))), MEMORY_MODE)
             _check_in_memory(path)
+        ownership.apply(context.pod, path, read_only=True, once=True)
         try:
-            atomic_writer.write(path, files)
+            atomic_writer.write(path, files, self._own(context.pod))
         except ValueError as error:
             raise OSError(str(error)) from error
+
+    def _own(self, pod: Pod) -> Callable[[int], None]:
+        """fsGroup is set on new content before anybody sees it (10.8)."""
+        group = ownership.fs_group(pod)
+        if group is None:
+            return lambda directory: None
+        return lambda directory: ownership.give(directory, group, read_only=True)
 
     def source(self, context: Context, volume: Volume) -> Path:
         return context.volume_directory(self._name, volume)

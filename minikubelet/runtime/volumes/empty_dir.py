@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from minikubelet.runtime.volumes import tmpfs
+from minikubelet.runtime.volumes import ownership, tmpfs
 from minikubelet.runtime.volumes.plugin import Context, make_parent
 from minikubelet.v1 import Container, EmptyDirVolumeSource, Pod, PodSpec, Volume
 from minikubelet.v1.quantity import Quantity
@@ -30,6 +30,7 @@ class EmptyDir:
             path.chmod(MODE)
         if source.medium == MEMORY:
             tmpfs.mount(path, tmpfs_size(context.pod, source, context.memory), MODE)
+        ownership.apply(context.pod, path, once=True)
 
     def source(self, context: Context, volume: Volume) -> Path:
         return context.volume_directory(NAME, volume)

@@ -139,7 +139,6 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             {"volumes": [{"name": "v", "emptyDir": {"medium": "HugePages"}}]},
             "spec.volumes[0].emptyDir.medium",
         ),
-        ({"securityContext": {"fsGroup": 0}}, "spec.securityContext.fsGroup"),
         ({"os": {"name": "windows"}}, "spec.os.name"),
         ({"runtimeClassName": "gvisor"}, "spec.runtimeClassName"),
     ],
