@@ -54,6 +54,11 @@ class Paths:
     def images(self) -> Path:
         return self.lib / "images"
 
+    @property
+    def claims(self) -> Path:
+        """The data of PersistentVolumeClaims, by namespace and uid."""
+        return self.lib / "claims"
+
     def pod(self, uid: str) -> Path:
         """The kubelet's pod directory: volumes, etc-hosts, termination logs."""
         return self.lib / "pods" / uid

@@ -5,7 +5,7 @@ when something changed below. Read `start` as the inventory. The node decides no
 `scheduler`'s, everything else the worker's.
 
     store ──watch pods──▶ binder (if nobody has bound it) ──▶ admission ──▶ worker.update(pod)
-    store ──watch nodes, namespaces──▶ cache ──▶ binder: does one that waits fit now?
+    store ──watch nodes, namespaces, claims──▶ cache ──▶ binder: does one that waits fit now?
     files ──static pods──▶ worker.update(pod), and a mirror in the store
     runtime ──events──▶ worker.wake(event)
     worker ──publish(status)──▶ store          worker ──finished(pod)──▶ object removed, worker forgotten
@@ -27,6 +27,7 @@ from minikubelet.agent.admission import Surroundings, admit, without_room
 from minikubelet.agent.allocation_files import AllocationFiles
 from minikubelet.agent.app_armor import why_not_enforced
 from minikubelet.agent.binder import Binder
+from minikubelet.agent.claims import Claims
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.conditions import DISRUPTION_TARGET, OWNED
 from minikubelet.agent.config_objects import ConfigObjects
@@ -59,6 +60,7 @@ from minikubelet.errors import (
 )
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime.cgroups import Cgroups
+from minikubelet.runtime.environment import CLAIMS
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.resources import qos_cgroups
 from minikubelet.runtime.service import Service
@@ -100,6 +102,7 @@ class Node(NodeAccess):
         self._config = objects
         self._objects = NodeObjects(store, facts, pod_cidr, self._clock)
         self._recorder = self._objects.recorder
+        self._claims = Claims(store, paths.claims, self._recorder)
         self._binder = Binder(store, self._recorder, self._clock, facts.name, self._cache)
         self._room = RoomMaking(self._workers, self._recorder, self._begin)
         self._taints = TaintEviction(store, self._recorder, self._clock)
@@ -162,10 +165,13 @@ class Node(NodeAccess):
         self._spawn(self._end_orphans(running - wanted), "end_orphans")
         self._spawn(self._static.follow(), "follow_manifests")
         self._spawn(self._resizes.follow(), "retry_resizes")
+        self._spawn(self._claims.follow(), "look_after_claims")
+        self._spawn(self._claims.follow_pods(), "release_claims")
         for story in (
             self._feed_workers,
             self._follow_node,
             self._follow_namespaces,
+            self._follow_claims,
             self._wake_workers,
             self._objects.heartbeat,
             self._rotate_logs,
@@ -202,10 +208,12 @@ class Node(NodeAccess):
             self._pod_changed(kind, pod)
 
     def _look_around(self) -> None:
-        """The node and its namespaces, as they are now."""
+        """The node, namespaces and claims, as they are now."""
         self._cache.node_changed(self.store.get("nodes", "", self.node_name))
         for namespace in self.store.list("namespaces")[0]:
             self._cache.namespace_changed("ADDED", namespace)
+        for claim in self.store.list(CLAIMS)[0]:
+            self._cache.claim_changed("ADDED", claim)
 
     async def _follow_node(self) -> None:
         async for _, node, _ in self.store.watch("nodes"):
@@ -221,6 +229,11 @@ class Node(NodeAccess):
     async def _follow_namespaces(self) -> None:
         async for kind, namespace, _ in self.store.watch("namespaces"):
             self._cache.namespace_changed(kind, namespace)
+            self._binder.try_again()
+
+    async def _follow_claims(self) -> None:
+        async for kind, claim, _ in self.store.watch(CLAIMS):
+            self._cache.claim_changed(kind, claim)
             self._binder.try_again()
 
     async def _wake_workers(self) -> None:

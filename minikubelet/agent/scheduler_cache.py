@@ -17,6 +17,8 @@ from minikubelet.v1 import Pod, Taint
 from .names import uid_of
 from .scheduler.node_info import Labels, NodeInfo, PlacedPod, is_resizing, labels_of
 from .scheduler.resources import asked_for
+from .scheduler.claims import ClaimInfo
+from .scheduler.node_info import Labels, NodeInfo, PlacedPod, labels_of
 
 
 class SchedulerCache:
@@ -28,6 +30,7 @@ class SchedulerCache:
         self._node = NodeInfo(name)
         self._granted = granted
         self._namespaces: dict[str, Labels] = {}
+        self._claims: dict[tuple[str, str], ClaimInfo] = {}
         self._placed: dict[str, PlacedPod] = {}
         self._assumed: dict[str, PlacedPod] = {}
 
@@ -40,6 +43,14 @@ class SchedulerCache:
             self._namespaces.pop(metadata["name"], None)
         else:
             self._namespaces[metadata["name"]] = metadata.get("labels") or {}
+
+    def claim_changed(self, kind: str, claim: dict[str, Any]) -> None:
+        metadata = claim["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        if kind == "DELETED":
+            self._claims.pop(key, None)
+        else:
+            self._claims[key] = ClaimInfo.of(claim)
 
     def assume(self, pod: Pod) -> None:
         self._assumed[uid_of(pod)] = PlacedPod.of(pod)
@@ -84,7 +95,7 @@ class SchedulerCache:
         return placed if granted is placed.pod else PlacedPod(granted, asked_for(granted))
 
     def _with(self, pods: Collection[PlacedPod]) -> NodeInfo:
-        return replace(self._node, pods=tuple(pods), namespaces=self._namespaces)
+        return replace(self._node, pods=tuple(pods), namespaces=self._namespaces, claims=self._claims)
 
 
 def _felt(placed: PlacedPod) -> tuple[object, ...]:

@@ -32,7 +32,7 @@ from minikubelet.v1 import (
 from minikubelet.v1.quantity import Quantity
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CONFIG_MAPS, SECRETS = "configmaps", "secrets"
+CONFIG_MAPS, SECRETS, CLAIMS = "configmaps", "secrets", "persistentvolumeclaims"
 
 # (resource, name) in the pod's namespace → the object as the store keeps it, or None
 Find = Callable[[str, str], Mapping[str, Any] | None]

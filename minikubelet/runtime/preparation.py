@@ -317,11 +317,13 @@ class Preparation:
         assert pod.metadata is not None
         find = self._find(pod)
         # Looked up here, in the event loop: the plugins work in a thread, where the store must not be used.
-        objects = {reference: find(*reference) for reference in volumes.objects_of(pod.spec)}
+        asked = volumes.objects_of(pod.spec) | volumes.claims_of(pod.spec)
+        objects = {reference: find(*reference) for reference in asked}
         return volumes.Context(
             pod=pod,
             directory=self._paths.pod(pod.metadata.uid or ""),
             memory=self._node.memory,
+            claims=self._paths.claims,
             find=lambda resource, name: objects.get((resource, name)),
             facts=Facts(hostname="", node_name=self._node.name, allocatable=self._node.allocatable),
         )

@@ -14,6 +14,7 @@ from minikubelet.agent.host_ports import port_conflict
 from minikubelet.v1 import Pod
 
 from . import topology_spread
+from .claims import claim_objection, is_taken
 from .node_affinity import matches_node, named_nodes
 from .node_info import NodeInfo
 from .pod_affinity import affinity_holds, anti_affinity_holds, nobody_objects
@@ -51,6 +52,18 @@ def _named_node(pod: Pod, node: NodeInfo) -> Unfit | None:
     if not named:
         return Unfit(("pod affinity terms conflict",), of_pod=True)
     return Unfit.because("node(s) didn't satisfy plugin(s) [NodeAffinity]")
+
+
+def _claims(pod: Pod, node: NodeInfo) -> Unfit | None:
+    objection = claim_objection(pod, node.claims)
+    return Unfit((objection,), of_pod=True) if objection else None
+
+
+def _claims_for_one_pod(pod: Pod, node: NodeInfo) -> Unfit | None:
+    if not is_taken(pod, node.claims, (other.pod for other in node.pods)):
+        return None
+    text = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+    return Unfit.because(text, by_others=True)
 
 
 def _unschedulable(pod: Pod, node: NodeInfo) -> Unfit | None:
@@ -111,11 +124,13 @@ def _pod_affinity(pod: Pod, node: NodeInfo) -> Unfit | None:
 
 FILTERS: tuple[Filter, ...] = (
     _named_node,
+    _claims,
     _unschedulable,
     _taints,
     _node_affinity,
     _host_ports,
     _resources,
+    _claims_for_one_pod,
     _topology_spread,
     _pod_affinity,
 )

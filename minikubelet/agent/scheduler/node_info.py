@@ -12,6 +12,7 @@ from typing import Any
 
 from minikubelet.v1 import Node, Pod, PodSpec, Taint, from_dict
 
+from .claims import ClaimInfo
 from .resources import Amounts, amounts, requests_of
 
 Labels = Mapping[str, str]
@@ -31,7 +32,8 @@ class PlacedPod:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """`pods`: those that are not over. `namespaces`: name → labels."""
+    """`pods`: those that are not over. `namespaces`: name → labels.
+    `claims`: (namespace, name) → what is known of it."""
 
     name: str
     labels: Labels = field(default_factory=dict)
@@ -40,6 +42,7 @@ class NodeInfo:
     allocatable: Amounts = field(default_factory=dict)
     pods: tuple[PlacedPod, ...] = ()
     namespaces: Mapping[str, Labels] = field(default_factory=dict)
+    claims: Mapping[tuple[str, str], ClaimInfo] = field(default_factory=dict)
 
     @classmethod
     def of(cls, node: dict[str, Any]) -> NodeInfo:

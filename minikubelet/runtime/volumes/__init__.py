@@ -22,6 +22,7 @@ from minikubelet.errors import FailedMount
 from minikubelet.linux import syscalls
 from minikubelet.runtime.removal import remove_tree
 from minikubelet.runtime.volumes.api_data import ApiData, objects_of
+from minikubelet.runtime.volumes.claim import Claim, claims_of
 from minikubelet.runtime.volumes.empty_dir import EmptyDir
 from minikubelet.runtime.volumes.host_path import HostPath
 from minikubelet.runtime.volumes.mountinfo import mount_points_below
@@ -34,6 +35,7 @@ __all__ = [
     "PLUGINS",
     "Context",
     "Plugin",
+    "claims_of",
     "mounts",
     "objects_of",
     "refresh",
@@ -50,6 +52,7 @@ PLUGINS: dict[str, Plugin] = {
     "secret": ApiData("secret", in_memory=True),
     "downward_api": ApiData("downward-api", in_memory=True),
     "projected": ApiData("projected", in_memory=True),
+    "persistent_volume_claim": Claim(),
 }
 
 
@@ -84,7 +87,9 @@ def mounts(context: Context, container: Container, environment: Mapping[str, str
         volume = volumes[mount.name]
         plugin = _plugin(volume)
         source = plugin.source(context, volume)
-        found.append(mount_spec(container, mount, volume, source, environment, read_only=plugin.read_only))
+        claim = volume.persistent_volume_claim
+        read_only = plugin.read_only or bool(claim and claim.read_only)
+        found.append(mount_spec(container, mount, volume, source, environment, read_only=read_only))
     return sorted(found, key=lambda mount: mount.destination.rstrip("/").count("/"))
 
 

@@ -17,6 +17,7 @@ class Context:
     pod: Pod
     directory: Path  # the pod's own: <lib>/pods/<uid>
     memory: int  # bytes; what the node can give, the most a tmpfs may hold
+    claims: Path = Path("/var/lib/minikubelet/claims")  # where the data of claims lies
     find: Find = lambda resource, name: None  # objects of the pod's namespace
     facts: Facts = field(default_factory=lambda: Facts(hostname=""))  # for the downward API; no addresses yet
 
