@@ -16,6 +16,7 @@ from minikubelet.runtime.cri import ExecSession
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.resources import CgroupSettings, container_cgroup, pod_cgroup
 from minikubelet.runtime.service import Service
+from minikubelet.runtime.volumes import images_of
 from minikubelet.store import Store
 from minikubelet.v1 import ContainerStatus, Pod, PodSpec, PodStatus, from_dict
 
@@ -28,6 +29,13 @@ class NodeAccess(NodeImages):
         self.store = store
         self._cgroups = cgroups
         self._logs = ContainerLogs(service)
+
+    async def _in_use(self) -> set[str]:
+        """Also the images that volumes of pods show."""
+        pods = [from_dict(Pod, pod) for pod in self.store.list("pods")[0]]
+        shown = {reference for pod in pods for reference in images_of(pod.spec)}
+        found = [self._images.resolve(reference) for reference in shown]
+        return await super()._in_use() | {image.id for image in found if image is not None}
 
     def refuse(self, pod: Pod) -> list[FieldError]:
         """Limits that this node cannot keep (DESIGN, rule 6)."""

@@ -45,6 +45,7 @@ def _system_call(number: int, *types: Any) -> Callable[..., int]:
 
 # Processes
 
+CLONE_FS = 0x0000_0200
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWCGROUP = 0x0200_0000
 CLONE_NEWUTS = 0x0400_0000

@@ -8,6 +8,7 @@ some of them directly.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from minikubelet.linux import namespaces, syscalls, user_namespaces
 
@@ -47,27 +48,34 @@ def attach(tree: int, target: int) -> None:
 
 
 def mount_overlay(lower: list[str], upper: str, work: str, mountpoint: str) -> int:
-    """Mount an overlay and return its root.
+    """Mount an overlay and return its root."""
+    target = os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    tree = new_overlay(lower, upper, work)
+    attach(os.dup(tree), target)
+    return tree
+
+
+def new_overlay(lower: Sequence[str], upper: str = "", work: str = "") -> int:
+    """A detached overlay; without `upper` it is read-only. Changes the working directory to / in the end.
 
     fsconfig(2) takes at most 255 bytes a string, which two layers with honest paths fill. So each directory
     is opened and named by its descriptor, relative to /proc/self/fd: "12:13:14". More than about eighty
     layers need Linux 6.8, which takes them one by one.
     """
-    directories = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in (*lower, upper, work)]
-    target = os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    *layers, upper_name, work_name = (str(fd) for fd in directories)
+    paths = [*lower, upper, work] if upper else lower
+    directories = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in paths]
+    names = [str(fd) for fd in directories]
+    layers, writable = names[: len(lower)], names[len(lower) :]
     joined = ":".join(layers)
     values = [("lowerdir", joined)] if len(joined) < 256 else [("lowerdir+", layer) for layer in layers]
-    values += [("upperdir", upper_name), ("workdir", work_name)]
+    values += zip(("upperdir", "workdir"), writable, strict=False)
     os.chdir("/proc/self/fd")
     try:
-        tree = new_filesystem("overlay", 0, tuple(values))
+        return new_filesystem("overlay", 0, tuple(values))
     finally:
         os.chdir("/")
         for fd in directories:
             os.close(fd)
-    attach(os.dup(tree), target)
-    return tree
 
 
 def mount_mapped_overlay(

@@ -134,16 +134,18 @@ class PodUsage:
 class PodDiskUsage:
     """Bytes on disk (or inodes, where that was asked for).
 
-    `layers`, `logs`: container name → its writable layer, its logs; `volumes`: name → an emptyDir on disk.
+    `layers`, `logs`: container name → its writable layer, its logs; `volumes`: name → an emptyDir on disk;
+    `files`: what the node has made for the pod and its containers may write to (/etc/hosts and the like).
     """
 
     layers: Mapping[str, int] = field(default_factory=dict)
     logs: Mapping[str, int] = field(default_factory=dict)
     volumes: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        return sum(sum(part.values()) for part in (self.layers, self.logs, self.volumes))
+        return sum(sum(part.values()) for part in (self.layers, self.logs, self.volumes, self.files))
 
     def container(self, name: str) -> int:
         """Writable layer and logs, which its ephemeral-storage limit counts."""

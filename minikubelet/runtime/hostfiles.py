@@ -21,6 +21,8 @@ MAX_SEARCHES = 32
 MAX_SEARCH = 253
 MAX_SEARCH_LINE = 2048
 
+FILES = ("etc-hosts", "hostname", "resolv.conf", "containers")
+
 MISSING_CLUSTER_DNS = "MissingClusterDNS"
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -144,6 +146,13 @@ def node_resolv_conf(path: Path = RESOLV_CONF) -> str:
     if stub and SYSTEMD_RESOLV_CONF.exists():
         return SYSTEMD_RESOLV_CONF.read_text()
     return text
+
+
+def writable(directory: Path) -> list[Path]:
+    """What lies in a pod's directory and is bound into its containers, which may append to it for ever: these
+    files and the termination logs. They count as the pod's (CVE-2020-8557).
+    """
+    return [directory / name for name in FILES]
 
 
 def write_shared(path: Path, text: str) -> None:

@@ -15,11 +15,12 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from minikubelet.config import Paths
-from minikubelet.errors import CreatePodCgroupError, FailedMount
+from minikubelet.errors import CreatePodCgroupError, FailedMount, ImageError
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime import env_file, hostfiles, log_files, volumes
 from minikubelet.runtime.cgroups import Cgroups
@@ -159,7 +160,17 @@ class Preparation:
         directory = self._paths.pod(pod.metadata.uid or "")
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         if pod.spec and pod.spec.volumes:
+            await self._ensure_volume_images(pod)
             await asyncio.to_thread(volumes.set_up, self._volumes(pod))
+
+    async def _ensure_volume_images(self, pod: Pod) -> None:
+        for image, policy in volumes.images_of(pod.spec).items():
+            try:
+                await self._images.ensure(
+                    image, policy, partial(self._credentials, pod, Reference.parse(image))
+                )
+            except ImageError as error:
+                raise FailedMount(f'failed to pull the image "{image}" of a volume: {error}') from error
 
     async def refresh_volumes(self, pod: Pod) -> list[FailedMount]:
         """What could not be brought up to date, and why."""
@@ -324,9 +335,15 @@ class Preparation:
             directory=self._paths.pod(pod.metadata.uid or ""),
             memory=self._node.memory,
             claims=self._paths.claims,
+            layers={image: self._layers(image) for image in volumes.images_of(pod.spec)},
             find=lambda resource, name: objects.get((resource, name)),
             facts=Facts(hostname="", node_name=self._node.name, allocatable=self._node.allocatable),
         )
+
+    def _layers(self, reference: str) -> tuple[str, ...]:
+        """Of an image that is no secret to anybody: the node itself is not among them."""
+        image = self._images.resolve(reference)
+        return image.layers if image is not None and not image.masked else ()
 
     def _find(self, pod: Pod) -> Find:
         namespace = (pod.metadata and pod.metadata.namespace) or ""

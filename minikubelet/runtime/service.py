@@ -37,6 +37,7 @@ from minikubelet.errors import (
     ShimUnavailable,
 )
 from minikubelet.runtime import log_files, resizing
+from minikubelet.runtime import hostfiles, log_files
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import (
     ContainerStats,
@@ -347,9 +348,12 @@ class Service:
         empty_dirs = {path.name: path for path in empty_dir.on_disk(self._paths.pod(uid))}
         paths = [*layers.values(), *logs.values(), *empty_dirs.values()]
         measured = await self._disk_usage.measure(paths, inodes=inodes, limit=limit)
+        files = {path.name: path for path in hostfiles.writable(self._paths.pod(uid))}
+        paths = [*layers.values(), *logs.values(), *empty_dirs.values(), *files.values()]
+        measured = await self._disk_usage.measure(paths, inodes=inodes)
         parts = (
             {name: measured[path] for name, path in part.items() if path in measured}
-            for part in (layers, logs, empty_dirs)
+            for part in (layers, logs, empty_dirs, files)
         )
         return PodDiskUsage(*parts)
 

@@ -42,6 +42,7 @@ spec.ephemeralContainers[*].targetContainerName
 spec.imagePullSecrets[*].name
 spec.volumes[*].name spec.volumes[*].emptyDir.sizeLimit
 spec.volumes[*].hostPath.path spec.volumes[*].hostPath.type
+spec.volumes[*].image.reference spec.volumes[*].image.pullPolicy
 spec.volumes[*].persistentVolumeClaim.claimName spec.volumes[*].persistentVolumeClaim.readOnly
 
 spec.volumes[*].configMap.name spec.volumes[*].configMap.optional spec.volumes[*].configMap.defaultMode
@@ -262,10 +263,6 @@ RULES: tuple[Rule, ...] = (
     # Volumes
     Rule(
         "spec.volumes[*].emptyDir.medium", REFUSED, "no huge pages are mounted", EVERYTHING, unless("Memory")
-    ),
-    *(
-        Rule(f"spec.volumes[*].{source}", REFUSED, "this volume cannot be mounted", EVERYTHING, IF_PRESENT)
-        for source in ("image",)
     ),
     Rule(f"{PARTS}.serviceAccountToken", REFUSED, "pods get no token", CLIENTS, IF_PRESENT),
     Rule(f"{PARTS}.clusterTrustBundle", REFUSED, "there are no trust bundles", NEVER, IF_PRESENT),

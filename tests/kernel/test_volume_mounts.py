@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from minikubelet.errors import CreateContainerConfigError, CreateContainerError
+from minikubelet.errors import CreateContainerConfigError, CreateContainerError, FailedMount
 from minikubelet.linux import syscalls, trees
 from minikubelet.runtime import volumes
 from minikubelet.shim.protocol import MountSpec
@@ -204,3 +204,54 @@ def test_tear_down_takes_away_what_a_container_has_mounted_in_its_volume(tmp_pat
     volumes.tear_down(tmp_path / "pod")
     assert not (tmp_path / "pod/volumes").exists()
     assert (precious / "file").exists()
+
+
+@pytest.mark.parametrize("layers", [["bottom"], ["top", "bottom"]])
+def test_an_image_volume_is_its_layers_read_only_and_nothing_in_it_is_run(
+    node: Node, tmp_path: Path, layers: list[str]
+) -> None:
+    for name in ("bottom", "top"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "file").write_text(f"from {name}\n")
+    (tmp_path / "bottom/bin/true").write_text("#!/bin/sh\n")
+    (tmp_path / "bottom/bin/true").chmod(0o755)
+    manifest = {
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u-1"},
+        "spec": {
+            "containers": [
+                {
+                    "name": "c",
+                    "volumeMounts": [
+                        {"name": "v", "mountPath": "/image"},
+                        {"name": "v", "mountPath": "/part", "subPath": "bin"},
+                    ],
+                }
+            ],
+            "volumes": [{"name": "v", "image": {"reference": "localhost/data"}}],
+        },
+    }
+    pod = from_dict(Pod, manifest)
+    assert pod.spec is not None
+    directories = [str(tmp_path / name) for name in layers]
+    context = volumes.Context(pod, tmp_path / "pod", 1 << 30, layers={"localhost/data": directories})
+    before = Path("/proc/self/mountinfo").read_text().count("\n")
+    try:
+        for _ in range(2):  # a second set-up, by the next agent, changes nothing
+            volumes.set_up(context)
+        assert Path("/proc/self/mountinfo").read_text().count("\n") == before + 1
+        wanted = volumes.mounts(context, (pod.spec.containers or [])[0], {})
+        said = node.pod().sh(
+            "cat /image/file; touch /image/new 2>&1 | grep -o Read-only.*; ls /part; /part/true; echo $?",
+            mounts=wanted,
+        )
+    finally:
+        volumes.tear_down(tmp_path / "pod")
+    assert said.replace("sh: 1: /part/true: Permission denied\n", "") == (
+        f"from {layers[0]}\nRead-only file system\ntrue\n126\n"
+    )
+    assert (tmp_path / "bottom/bin/true").exists()
+
+
+def test_an_image_that_is_not_here_or_is_the_node_is_no_volume(tmp_path: Path) -> None:
+    with pytest.raises(FailedMount, match="is not on this node, or is the node itself"):
+        mounts(tmp_path, {"mountPath": "/a"}, image={"reference": "localhost/host"})

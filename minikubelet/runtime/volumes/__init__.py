@@ -25,6 +25,7 @@ from minikubelet.runtime.volumes.api_data import ApiData, objects_of
 from minikubelet.runtime.volumes.claim import Claim, claims_of
 from minikubelet.runtime.volumes.empty_dir import EmptyDir
 from minikubelet.runtime.volumes.host_path import HostPath
+from minikubelet.runtime.volumes.image import Image, images_of
 from minikubelet.runtime.volumes.mountinfo import mount_points_below
 from minikubelet.runtime.volumes.plugin import Context, Plugin
 from minikubelet.runtime.volumes.volume_mounts import mount_spec
@@ -36,6 +37,7 @@ __all__ = [
     "Context",
     "Plugin",
     "claims_of",
+    "images_of",
     "mounts",
     "objects_of",
     "refresh",
@@ -53,6 +55,7 @@ PLUGINS: dict[str, Plugin] = {
     "downward_api": ApiData("downward-api", in_memory=True),
     "projected": ApiData("projected", in_memory=True),
     "persistent_volume_claim": Claim(),
+    "image": Image(),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,7 @@ class Context:
     directory: Path  # the pod's own: <lib>/pods/<uid>
     memory: int  # bytes; what the node can give, the most a tmpfs may hold
     claims: Path = Path("/var/lib/minikubelet/claims")  # where the data of claims lies
+    layers: Mapping[str, Sequence[str]] = field(default_factory=dict)  # image → directories, top first
     find: Find = lambda resource, name: None  # objects of the pod's namespace
     facts: Facts = field(default_factory=lambda: Facts(hostname=""))  # for the downward API; no addresses yet
 
