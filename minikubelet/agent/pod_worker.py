@@ -22,10 +22,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 
-from minikubelet.errors import KillContainerError, RuntimeServiceError
+from minikubelet.errors import FailedMount, KillContainerError, RuntimeServiceError
 from minikubelet.runtime.cri import PodLifecycleEvent, PodRuntimeStatus
 from minikubelet.v1 import Pod, PodStatus, to_dict
 
+from .backoff import Backoff
 from .container_start import StartFailed
 from .facts import PhaseOverride, Situation
 from .names import log_name, uid_of
@@ -45,6 +46,7 @@ ERROR_PAUSE = 10.0
 # The kubelet's relist sees a new sandbox and syncs once more: so ErrImagePull is followed by ImagePullBackOff
 # within a second (2.9).
 AFTER_NEW_SANDBOX = 1.0
+MOUNT_PAUSE, LONGEST_MOUNT_PAUSE = 0.5, 122.0  # 10.9: doubled from one to the other
 LONGEST_BACKOFF_PAUSE = 60.0
 SPREAD = 1.5
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
@@ -76,6 +78,7 @@ class PodWorker:
         self._published = self._belief
         self._observed: PodRuntimeStatus | None = None
         self._sync = PodSync(pod, use, self._report)
+        self._mounts = Backoff(cap=LONGEST_MOUNT_PAUSE, initial=MOUNT_PAUSE)
         self._deadline: tuple[object, float] | None = None  # (what it was computed from, monotonic)
         self._deadline_told = False
         self._awake = asyncio.Event()
@@ -169,6 +172,11 @@ class PodWorker:
             if self.phase is Phase.TERMINATING:
                 return await self._terminate_pod(pod)
             return await self._clean_up(pod)
+        except FailedMount as error:
+            logger.warning("cannot mount the volumes of pod %s: %s", log_name(pod), error)
+            now = self._use.clock.monotonic()
+            self._mounts.next("", since=now, now=now)
+            return self._mounts.delay("")
         except RuntimeServiceError as error:
             logger.warning("cannot %s pod %s: %s", _VERBS[self.phase], log_name(pod), error)
         except Exception as error:

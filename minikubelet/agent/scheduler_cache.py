@@ -15,10 +15,9 @@ from typing import Any
 from minikubelet.v1 import Pod, Taint
 
 from .names import uid_of
+from .scheduler.claims import ClaimInfo
 from .scheduler.node_info import Labels, NodeInfo, PlacedPod, is_resizing, labels_of
 from .scheduler.resources import asked_for
-from .scheduler.claims import ClaimInfo
-from .scheduler.node_info import Labels, NodeInfo, PlacedPod, labels_of
 
 
 class SchedulerCache:

@@ -36,8 +36,7 @@ from minikubelet.errors import (
     ShimError,
     ShimUnavailable,
 )
-from minikubelet.runtime import log_files, resizing
-from minikubelet.runtime import hostfiles, log_files
+from minikubelet.runtime import hostfiles, log_files, resizing
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import (
     ContainerStats,
@@ -346,11 +345,9 @@ class Service:
         layers = {name: self._paths.container(one.id) / "upper" for name, one in newest.items()}
         logs = {name: Path(one.log_path).parent for name, one in newest.items()}
         empty_dirs = {path.name: path for path in empty_dir.on_disk(self._paths.pod(uid))}
-        paths = [*layers.values(), *logs.values(), *empty_dirs.values()]
-        measured = await self._disk_usage.measure(paths, inodes=inodes, limit=limit)
         files = {path.name: path for path in hostfiles.writable(self._paths.pod(uid))}
         paths = [*layers.values(), *logs.values(), *empty_dirs.values(), *files.values()]
-        measured = await self._disk_usage.measure(paths, inodes=inodes)
+        measured = await self._disk_usage.measure(paths, inodes=inodes, limit=limit)
         parts = (
             {name: measured[path] for name, path in part.items() if path in measured}
             for part in (layers, logs, empty_dirs, files)

@@ -17,7 +17,7 @@ sleep 1000
 
 
 def test_a28_nothing_of_the_agents_state_is_reachable_by_others(agent: Agent) -> None:
-    """CVE-2024-25621. Defence: mode 0700 of `run`, `lib` and `etc`, made by `daemon`."""
+    """CVE-2024-25621. Defence: mode 0700 of `run`, `lib` and `etc` (`daemon.make_directories`)."""
     script = "cp /bin/sh /sh; chmod 4755 /sh /volume; cp /sh /volume/sh; chmod 4755 /volume/sh; sleep 1000"
     agent.apply(
         simple_pod(

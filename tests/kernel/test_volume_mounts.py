@@ -189,6 +189,13 @@ def test_a_private_mount_cannot_propagate(shared: Path, propagation: str, lackin
     )
 
 
+def test_nothing_is_mounted_below_a_bidirectional_volume(shared: Path) -> None:
+    outer = {"mountPath": "/a", "mountPropagation": "Bidirectional"}
+    with pytest.raises(CreateContainerError, match="it would stay there"):
+        mounts(shared.parent, outer, {"mountPath": "/a/b"}, **host_path(shared))
+    assert len(mounts(shared.parent, outer, {"mountPath": "/ab"}, **host_path(shared))) == 2
+
+
 def test_tear_down_takes_away_what_a_container_has_mounted_in_its_volume(tmp_path: Path) -> None:
     """As one with Bidirectional propagation can: nothing may stay on the node, nothing of it be entered."""
     precious = tmp_path / "precious"

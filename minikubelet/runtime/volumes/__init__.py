@@ -28,7 +28,7 @@ from minikubelet.runtime.volumes.host_path import HostPath
 from minikubelet.runtime.volumes.image import Image, images_of
 from minikubelet.runtime.volumes.mountinfo import mount_points_below
 from minikubelet.runtime.volumes.plugin import Context, Plugin
-from minikubelet.runtime.volumes.volume_mounts import mount_spec
+from minikubelet.runtime.volumes.volume_mounts import check_nesting, mount_spec
 from minikubelet.shim.protocol import MountSpec
 from minikubelet.v1 import Container, Pod, PodSpec, Volume
 
@@ -85,6 +85,7 @@ def mounts(context: Context, container: Container, environment: Mapping[str, str
     subPathExpr. Raises CreateContainerConfigError, CreateContainerError.
     """
     volumes = {volume.name: volume for volume in _volumes(context)}
+    check_nesting(container)
     found = []
     for mount in container.volume_mounts or ():
         volume = volumes[mount.name]

@@ -45,6 +45,21 @@ def mount_spec(
     )
 
 
+def check_nesting(container: Container) -> None:
+    """What is mounted below a Bidirectional volume would be mounted on the node, too, and stay there when the
+    container is gone: again for each restart. Raises CreateContainerError.
+    """
+    mounts = container.volume_mounts or ()
+    for outer in mounts:
+        above = (outer.mount_path or "").rstrip("/") + "/"
+        for inner in mounts if outer.mount_propagation == BIDIRECTIONAL else ():
+            if inner is not outer and (inner.mount_path or "").startswith(above):
+                raise CreateContainerError(
+                    f'volumeMount "{inner.name}" lies below "{outer.name}", whose mounts propagate to the '
+                    "node: it would stay there"
+                )
+
+
 def _access(mount: VolumeMount, read_only: bool) -> str:
     """Read-only on top, or with all that is mounted below: every kernel that runs this program can do that,
     so IfPossible is Enabled.

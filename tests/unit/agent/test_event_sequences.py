@@ -341,6 +341,18 @@ async def test_a_pod_that_cannot_begin_says_why_and_begins_later_12_3(error, lin
 
 
 @in_virtual_time
+async def test_volumes_that_cannot_be_mounted_are_tried_again_ever_more_seldom_10_9():
+    story = EventStory(make_pod("web"))
+    story.runtime.sandbox_errors = [FailedMount("no")] * 4
+    await story.begin()
+    await asyncio.sleep(7)  # the tries: now, and after 0.5, 1, 2, 4 seconds more
+    assert not any("Started" in line for line in story.lines)
+    await asyncio.sleep(1)
+    await story.end_agent()
+    assert story.lines[-3:] == started(WEB)
+
+
+@in_virtual_time
 async def test_a_lost_sandbox_and_a_failed_kill_12_3():
     story = EventStory(make_pod("web"))
     await story.begin()

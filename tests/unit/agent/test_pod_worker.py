@@ -656,16 +656,15 @@ async def test_a_sandbox_that_cannot_be_made_is_tried_again():
 async def test_a_volume_that_cannot_be_made_holds_up_the_sandbox_until_its_object_is_there_10_9():
     story = Story(make_pod("web"))
     text = 'MountVolume.SetUp failed for volume "v" : configmap "c" not found'
-    story.runtime.sandbox_errors = [FailedMount(text, "another"), FailedMount(text)]
+    story.runtime.sandbox_errors = [FailedMount(text, "another"), *[FailedMount(text)] * 5]
     await story.begin()
     assert story.recorder.messages("FailedMount") == [text, "another"]
     assert story.waiting() == "ContainerCreating"
-    await asyncio.sleep(11)
-    assert story.recorder.messages("FailedMount") == [text, "another", text]
-    await asyncio.sleep(4)
+    await asyncio.sleep(20)  # the pauses: 0.5, 1, 2, 4, 8, and it is in that of 16 s
+    assert story.recorder.messages("FailedMount") == [text, "another", *[text] * 5]
     story.worker.wake()  # the object has come: nobody waits for the end of the pause
     await settle()
-    assert story.starts() == [15]
+    assert story.starts() == [20]
 
 
 @in_virtual_time
