@@ -29,6 +29,13 @@ class NodeImages:
             raise BadRequest(str(error)) from error
         yield {"loaded": [image.name for image in loaded]}
 
+    async def save_image(self, name: str) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._images.save(name):
+                yield chunk
+        except ImageError as error:
+            raise NotFound(str(error), name=name, kind="images") from error
+
     async def pull_image(self, name: str) -> AsyncIterator[dict[str, Any]]:
         """Step by step, with the node's own credentials; whoever stops listening stops the pull."""
         steps: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -71,7 +78,8 @@ class NodeImages:
     async def _in_use(self) -> set[str]:
         """The ids of all images that an instance of a container was made from."""
         pods = [await self._service.pod_status(uid) for uid in await self._service.list_pods()]
-        return {container.image_id for pod in pods for container in pod.containers}
+        found = (self._images.resolve(c.image_id) for pod in pods for c in pod.containers if c.image_id)
+        return {image.id for image in found if image is not None}
 
 
 def _shown(image: Image) -> dict[str, Any]:

@@ -60,6 +60,9 @@ class Backend(Protocol):
     def load_image(self, archive: AsyncIterator[bytes]) -> AsyncIterator[Object]:
         """Unpack a tar of `docker save` or an OCI layout; yields progress, at last `{"loaded": [names]}`."""
 
+    def save_image(self, name: str) -> AsyncIterator[bytes]:
+        """The image as an archive. NotFound."""
+
     def pull_image(self, name: str) -> AsyncIterator[Object]:
         """Fetch an image; yields progress, at last `{"pulled": name, "id": …}`."""
 

@@ -31,6 +31,19 @@ async def load_image(call: Call) -> web.StreamResponse:
     return await _progress(call, call.backend.load_image(call.http.content.iter_chunked(CHUNK)))
 
 
+async def save_image(call: Call) -> web.StreamResponse:
+    """A tar. An archive that breaks off is told by the connection: there is no room for words in it."""
+    pieces = call.backend.save_image(_name(call))
+    first = await anext(pieces, b"")
+    response = web.StreamResponse(headers=respond.headers(content_type="application/x-tar"))
+    await response.prepare(call.http)
+    await response.write(first)
+    async for piece in pieces:
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
 async def pull_image(call: Call) -> web.StreamResponse:
     return await _progress(call, call.backend.pull_image(_name(call)))
 

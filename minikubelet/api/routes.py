@@ -91,6 +91,7 @@ ROUTES: tuple[Route, ...] = (
         "/minikubelet/v1/images",
         {"GET": images.list_images, "POST": images.load_image, "DELETE": images.remove_image},
     ),
+    Route("/minikubelet/v1/images/archive", {"GET": images.save_image}),
     Route("/minikubelet/v1/images/pull", {"POST": images.pull_image}),
     Route("/minikubelet/v1/images/prune", {"POST": images.prune_images}),
 )

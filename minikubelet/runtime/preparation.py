@@ -268,7 +268,7 @@ class Preparation:
             oom_score_adj=oom_score_adj(pod, container, self._node.memory),
             pid_target=pid_target(pod, container, sandbox.containers),
             labels={
-                IMAGE: container.image or "",
+                IMAGE: image_ref.image,
                 IMAGE_ID: image_ref.image_id,
                 HASH: container_hash(container),
                 TERMINATION_FILE: str(termination),

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import random
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from minikubelet.runtime.cri import ImageRef
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.images.credentials import Credentials
 from tests.kernel.registries import PASSWORD, USER, Handler, RealRegistry, Stranger, free_port, image_layout
-from tests.kernel.test_images import digest, entry, files_of, folder, tar
+from tests.kernel.test_images import digest, docker_archive, entry, files_of, folder, tar
 
 NOISE = random.Random(1).randbytes(3 << 20)  # does not shrink: a blob of a few connections
 LAYERS = [
@@ -414,10 +415,94 @@ def test_a_full_disk_is_told_and_gets_its_space_back(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    import subprocess
-
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
     yield disk
     subprocess.run(["umount", disk], check=True)
+
+
+# Handing on
+
+
+def saved(paths: Paths, name: str, file: Path) -> Path:
+    async def save() -> None:
+        store = ImageStore(paths)
+        await store.start()
+        with file.open("wb") as stream:
+            async for chunk in store.save(name):
+                stream.write(chunk)
+
+    asyncio.run(save())
+    return file
+
+
+def skopeo(*arguments: str) -> Any:
+    done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout) if done.stdout.startswith("{") else done.stdout
+
+
+@pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
+def test_what_was_pulled_is_saved_with_the_same_digests(
+    paths: Paths, plain: RealRegistry, tmp_path: Path, form: str
+) -> None:
+    name = f"{plain.domain}/team/app:1"
+    pull(paths, name)
+    file = saved(paths, name, tmp_path / "app.tar")
+    original = skopeo("inspect", "--tls-verify=false", "--raw", f"docker://{name}")
+    copied = skopeo("inspect", "--raw", f"{form}:{file}")
+    assert copied["config"]["digest"] == original["config"]["digest"]
+    if form == "oci-archive":
+        assert copied == original
+        target = tmp_path / "copy"
+        skopeo("copy", "-q", "--insecure-policy", f"{form}:{file}", f"dir:{target}")
+        for layer in original["layers"]:
+            assert digest((target / layer["digest"][7:]).read_bytes()) == layer["digest"]
+
+
+def test_what_was_saved_loads_elsewhere_under_its_names(
+    paths: Paths, plain: RealRegistry, tmp_path: Path
+) -> None:
+    name = f"{plain.domain}/team/app:1"
+    image = pull(paths, name)
+    file = saved(paths, name, tmp_path / "app.tar")
+    other = Paths.under(tmp_path / "other")
+    other.images.mkdir(parents=True)
+
+    async def load() -> list[str]:
+        store = ImageStore(other)
+        await store.start()
+        (loaded,) = await store.load(file)
+        return [loaded.id, loaded.name]
+
+    store = ImageStore(paths)
+    asyncio.run(store.start())
+    assert asyncio.run(load()) == [store.find(image.image_id).id, name]
+    assert saved(other, name, tmp_path / "again.tar").read_bytes() == file.read_bytes()
+
+
+def test_what_docker_save_wrote_can_be_saved_again(paths: Paths, tmp_path: Path) -> None:
+    source = tmp_path / "docker.tar"
+    source.write_bytes(docker_archive(LAYERS, Cmd=["/bin/app"]))
+
+    async def load() -> str:
+        store = ImageStore(paths)
+        await store.start()
+        return (await store.load(source))[0].id
+
+    file = saved(paths, asyncio.run(load())[7:], tmp_path / "again.tar")
+    config = skopeo("inspect", "--raw", f"oci-archive:{file}")["config"]["digest"]
+    assert config == skopeo("inspect", "--raw", f"docker-archive:{source}")["config"]["digest"]
+
+
+def test_a_removed_image_leaves_no_blobs(paths: Paths, plain: RealRegistry) -> None:
+    name = f"{plain.domain}/team/app:1"
+    pull(paths, name)
+
+    async def remove() -> None:
+        store = ImageStore(paths)
+        await store.start()
+        await store.remove(name, [])
+
+    asyncio.run(remove())
+    assert files_of(paths.images / "blobs") == []

@@ -74,6 +74,41 @@ def load_command(session: Session, file: str) -> None:
 
 
 @command(
+    "save",
+    examples="""
+    # An archive that docker load, podman load, skopeo and this command's sibling read
+    minikubelet image save app:1 -o app.tar
+    minikubelet image save app:1 | ssh other minikubelet image load -
+    """,
+)
+@click.argument("name", metavar="NAME")
+@click.option("-o", "--output", "file", metavar="FILE", help="Where to write it; else standard output.")
+def save_command(session: Session, name: str, file: str | None) -> None:
+    """Write an image as a tar archive (an OCI layout, readable as docker save's)."""
+    if file is None and sys.stdout.isatty():
+        raise CliError("cannot save to a terminal: use -o FILE or redirect standard output")
+    with session.client.request("GET", f"{PATH}/archive", {"name": name}) as response:
+        if file is None:
+            _copy(response, sys.stdout.buffer)
+            return
+        aside = Path(f"{file}.part")
+        try:
+            with aside.open("wb") as stream:
+                _copy(response, stream)
+            aside.replace(file)
+        except OSError as error:
+            raise CliError(f"cannot write {file}: {error.strerror}") from error
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _copy(response: Response, stream: BinaryIO) -> None:
+    for chunk in response.chunks():
+        stream.write(chunk)
+    stream.flush()
+
+
+@command(
     "pull",
     examples="""
     # Fetch an image from its registry before a pod needs it
@@ -137,7 +172,15 @@ def inspect_command(session: Session, name: str) -> None:
     raise CliError(f'image "{name}" not found')
 
 
-for _command in (ls_command, load_command, pull_command, rm_command, prune_command, inspect_command):
+for _command in (
+    ls_command,
+    load_command,
+    save_command,
+    pull_command,
+    rm_command,
+    prune_command,
+    inspect_command,
+):
     image_command.add_command(_command)
 
 

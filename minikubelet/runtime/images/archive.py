@@ -22,6 +22,7 @@ import tarfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from minikubelet.errors import ImageError
@@ -50,6 +51,7 @@ class ArchivedImage:
     layers: list[tuple[str, str]]
     tags: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    manifest: bytes = b""  # the very bytes; empty where the archive has none (docker save)
 
 
 class Source(Protocol):
@@ -57,6 +59,8 @@ class Source(Protocol):
 
     def has(self, path: str) -> bool: ...
     def open(self, path: str) -> AbstractContextManager[IO[bytes]]: ...
+    def verified(self, path: str) -> Path | None:
+        """A blob that is a file of our own, complete and checked against its digest: it may be linked to."""
 
 
 class DirectorySource:
@@ -71,6 +75,9 @@ class DirectorySource:
     def open(self, path: str) -> IO[bytes]:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.fdopen(os.open(os.path.join(self._root, _plain(path)), flags), "rb")
+
+    def verified(self, path: str) -> None:
+        return None
 
 
 class TarSource:
@@ -97,6 +104,9 @@ class TarSource:
             raise _bad(f"{path!r} is missing")
         return content
 
+    def verified(self, path: str) -> None:
+        return None
+
     def _find(self, path: str) -> tarfile.TarInfo | None:
         path = posixpath.normpath(path)
         for _ in range(8):
@@ -113,14 +123,30 @@ class TarSource:
 
 
 def images_of(source: Source) -> list[ArchivedImage]:
-    """Every image in the archive that is for this machine. Raises ImageError."""
+    """Every image in the archive that is for this machine. Raises ImageError.
+
+    New versions of docker save write both forms in one; the index says more, if it says the names.
+    """
+    if source.has(INDEX):
+        found = _indexed_images(source, _json(_read(source, INDEX), INDEX), names=[], depth=0)
+        if not source.has(MANIFEST) or all(image.tags for image in found):
+            return _joined(found)
     if source.has(MANIFEST):
         return [
             _saved_image(source, entry) for entry in _list(_json(_read(source, MANIFEST), MANIFEST), MANIFEST)
         ]
-    if source.has(INDEX):
-        return _indexed_images(source, _json(_read(source, INDEX), INDEX), names=[], depth=0)
     raise _bad(f"neither {MANIFEST} (docker save, podman save) nor {INDEX} (OCI image layout) is in it")
+
+
+def _joined(images: list[ArchivedImage]) -> list[ArchivedImage]:
+    """An index has an entry for each name; an image with two names is one image."""
+    made: dict[bytes, ArchivedImage] = {}
+    for image in images:
+        first = made.setdefault(image.manifest, image)
+        if first is not image:
+            first.tags += [tag for tag in image.tags if tag not in first.tags]
+            first.digests += [digest for digest in image.digests if digest not in first.digests]
+    return list(made.values())
 
 
 def _saved_image(source: Source, entry: object) -> ArchivedImage:
@@ -145,12 +171,15 @@ def _indexed_images(source: Source, document: object, names: list[str], depth: i
         descriptor = _object(entry, "manifests")
         if not for_this_machine(descriptor):
             continue
-        content = _json(_blob(source, descriptor), "manifest")
+        manifest = _blob(source, descriptor)
+        content = _json(manifest, "manifest")
         ours = names or _annotated_names(descriptor)
         if descriptor.get("mediaType") in INDEX_TYPES or "manifests" in _object(content, "manifest"):
             found += _indexed_images(source, content, ours, depth + 1)
         else:
-            found.append(_manifest_image(source, _object(content, "manifest"), descriptor, ours))
+            image = _manifest_image(source, _object(content, "manifest"), descriptor, ours)
+            image.manifest = manifest
+            found.append(image)
     if depth == 0 and not found:
         raise _bad(f"no image in it is for linux/{architecture()}")
     return found

@@ -33,6 +33,7 @@ from typing import IO, Any
 from minikubelet.errors import ImageError
 from minikubelet.linux import processes
 from minikubelet.runtime.images import archive
+from minikubelet.runtime.images.blobs import Keeper
 from minikubelet.runtime.images.config import ImageConfig
 from minikubelet.runtime.images.layer import BadLayer, Readable, unpack
 from minikubelet.runtime.images.records import ImageRecord, Records
@@ -85,27 +86,29 @@ def place(store: Path, source: archive.Source, images: list[archive.ArchivedImag
 def _place(
     store: Path, aside: Path, source: archive.Source, images: list[archive.ArchivedImage]
 ) -> list[ImageRecord]:
-    records = Records(store)
-    made = [_unpack_image(store, aside, source, image) for image in images]
+    records, keeper = Records(store), Keeper(store, aside / "blobs")
+    made = [_unpack_image(store, aside, source, image, keeper) for image in images]
     os.sync()  # content before names: a power cut must not leave a layer that only looks complete
     for entry in sorted((aside / "layers").iterdir()):
         os.rename(entry, records.layer(f"sha256:{entry.name}"))
+    keeper.place()
     return [records.add(record) for record in made]
 
 
 def _unpack_image(
-    store: Path, aside: Path, source: archive.Source, image: archive.ArchivedImage
+    store: Path, aside: Path, source: archive.Source, image: archive.ArchivedImage, keeper: Keeper
 ) -> ImageRecord:
     config = _configuration(image.config)
     contents = diff_ids(image.config)
     if len(contents) != len(image.layers) or len(contents) > archive.MAX_LAYERS:
         raise _bad(f"{len(image.layers)} layers where the configuration has {len(contents)}")
-    records, size = Records(store), 0
+    records, size, kept = Records(store), 0, []
     for diff_id, (path, digest) in zip(contents, image.layers, strict=True):
         in_place, in_work = records.layer(diff_id), aside / "layers" / diff_id.removeprefix("sha256:")
         if not in_place.exists() and not in_work.exists():
             _unpack_layer(source, path, digest, diff_id, in_work)
         size += records.layer_size(in_place if in_place.exists() else in_work)
+        kept.append(keeper.layer(source, path, digest))
     return ImageRecord(
         id="sha256:" + hashlib.sha256(image.config).hexdigest(),
         layers=contents[::-1],
@@ -113,6 +116,7 @@ def _unpack_image(
         size=size,
         tags=image.tags,
         digests=image.digests,
+        manifest=keeper.manifest(image.manifest, image.config, kept),
     )
 
 

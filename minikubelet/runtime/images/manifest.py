@@ -52,6 +52,7 @@ class Manifest:
     digest: str
     media_type: str
     document: Mapping[str, Any]
+    content: bytes
 
     @property
     def is_index(self) -> bool:
@@ -100,7 +101,7 @@ def read_manifest(body: bytes, digest: str, stated: str) -> Manifest:
         raise failed(f"manifest {digest} is no image manifest")
     if kind not in (*MANIFEST_TYPES, *INDEX_TYPES):
         raise failed(f"manifest {digest} has an unknown media type {str(kind)[:100]!r}")
-    return Manifest(digest, str(kind), document)
+    return Manifest(digest, str(kind), document, body)
 
 
 def failed(why: str) -> ImageError:

@@ -125,6 +125,7 @@ class Pull:
                 [(layer.digest, layer.digest) for layer in layers],
                 [self._reference.tagged] if self._reference.tagged else [],
                 [digested],
+                image.content,
             )
             (record,) = loader.place(self._store, Fetched(self._partial), [found])
         for blob in (image.config, *layers):
@@ -159,7 +160,7 @@ class Pull:
         missing = [
             layer
             for diff_id, layer in zip(contents, layers, strict=True)
-            if not records.layer(diff_id).exists()
+            if not (records.layer(diff_id).exists() and records.blob(layer.digest).exists())
         ]
         self._progress.total = sum(layer.size for layer in missing)
         with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
@@ -203,7 +204,10 @@ class Fetched:
         return (self._directory / path.removeprefix("sha256:")).exists()
 
     def open(self, path: str) -> BinaryIO:
-        return open(self._directory / path.removeprefix("sha256:"), "rb")
+        return open(self.verified(path), "rb")
+
+    def verified(self, path: str) -> Path:
+        return self._directory / path.removeprefix("sha256:")
 
 
 class Progress:

@@ -1,6 +1,8 @@
 """What the image store holds on disk.
 
     STORE/images/HEX.json    one image: configuration, layers, names; written aside and renamed
+    STORE/blobs/HEX          what was fetched or loaded, as it was, so that `image save` can hand it on:
+                             manifest, configuration, packed layers; named by its digest
     STORE/layers/HEX/diff    one unpacked layer, named by its diff id, shared by all images that have it
     STORE/l/SHORT            link to a layer's diff: overlayfs takes all layers of an image in one page of
     text STORE/aside              unfinished work
@@ -34,6 +36,7 @@ class ImageRecord:
     size: int
     tags: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    manifest: str = ""  # digest of its manifest among the blobs
     directory: str = ""  # instead of layers: an unpacked root file system somewhere else
 
 
@@ -42,7 +45,7 @@ class Records:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        for name in ("images", "layers"):
+        for name in ("images", "layers", "blobs"):
             (store / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
@@ -61,6 +64,7 @@ class Records:
             if other.id == record.id:
                 record.tags = _union(other.tags, record.tags)
                 record.digests = _union(other.digests, record.digests)
+                record.manifest = record.manifest or other.manifest
             elif set(other.tags) & set(record.tags):
                 other.tags = [tag for tag in other.tags if tag not in record.tags]
                 self.write(other)
@@ -91,6 +95,26 @@ class Records:
                 os.rename(path, gone)
                 shutil.rmtree(gone)
         return freed
+
+    def remove_unused_blobs(self) -> int:
+        """The bytes freed."""
+        used = {name for record in self.all() if record.manifest for name in self._blobs_of(record)}
+        freed = 0
+        for path in (self._store / "blobs").iterdir():
+            if path.name not in used:
+                freed += path.stat().st_size
+                path.unlink()
+        return freed
+
+    def _blobs_of(self, record: ImageRecord) -> Iterator[str]:
+        manifest = self.blob(record.manifest)
+        yield manifest.name
+        document = json.loads(manifest.read_bytes())
+        for descriptor in (document["config"], *document["layers"]):
+            yield descriptor["digest"].removeprefix("sha256:")
+
+    def blob(self, digest: str) -> Path:
+        return self._store / "blobs" / digest.removeprefix("sha256:")
 
     def layer(self, diff_id: str) -> Path:
         return self._store / "layers" / diff_id.removeprefix("sha256:")

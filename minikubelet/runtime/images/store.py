@@ -17,7 +17,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ HOST_IMAGE = "localhost/host:latest"
 HOST_ID = "sha256:" + hashlib.sha256(HOST_IMAGE.encode()).hexdigest()
 NODE_DOMAIN = "localhost"
 LOAD_HINT = "load it with: minikubelet image load FILE (a file made by docker save or podman save)"
+CHUNK = 1 << 18
 SHORTEST_ID = 4  # digits of an image id that people may abbreviate it to
 
 
@@ -56,6 +57,11 @@ class Image:
     def name(self) -> str:
         """What people call it: its first tag, else its id."""
         return self.tags[0] if self.tags else self.id
+
+    @property
+    def reference(self) -> str:
+        """What status shows as imageID: a name with the digest that a registry knows it by, else its id."""
+        return self.digests[0] if self.digests else self.id
 
 
 class ImageStore:
@@ -128,7 +134,7 @@ class ImageStore:
         is_own = not is_digest(image) and Reference.parse(image).domain == NODE_DOMAIN
         if found is not None and (pull_policy != "Always" or is_own):
             self.asked_for[found.id] = time.monotonic()
-            return ImageRef(image=found.name, image_id=found.id, size=found.size)
+            return ImageRef(image=found.name, image_id=found.reference, size=found.size)
         if pull_policy == "Never":
             raise ImageError(
                 "ErrImageNeverPull", f'Container image "{image}" is not present with pull policy of Never'
@@ -148,7 +154,7 @@ class ImageStore:
         self.asked_for[image_id] = time.monotonic()
         took = time.monotonic() - began
         return ImageRef(
-            image=pulled.name, image_id=image_id, size=pulled.size, pulled=True, pull_seconds=took
+            image=pulled.name, image_id=pulled.reference, size=pulled.size, pulled=True, pull_seconds=took
         )
 
     def node_credentials(self, image: Reference) -> Sequence[Credentials]:
@@ -186,6 +192,28 @@ class ImageStore:
                 process.kill()
                 await process.wait()
         return await self._loaded(answer)
+
+    async def save(self, reference: str) -> AsyncIterator[bytes]:
+        """The image as an archive that `load`, docker, podman and skopeo read. Raises ImageError."""
+        image = self.find(reference)
+        records = await asyncio.to_thread(lambda: {one.id: one for one in Records(self._directory).all()})
+        record = records.get(image.id)
+        if record is None or not record.manifest:
+            raise ImageError("ImageSaveError", f"cannot save image {image.name}: its archive was not kept")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-X", "utf8", "-m", f"{__package__}.saver", str(self._directory), image.id,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            while chunk := await process.stdout.read(CHUNK):
+                yield chunk
+            if await process.wait():
+                raise ImageError("ImageSaveError", f"cannot save image {image.name}: see the agent's log")
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def register(self, name: str, directory: Path) -> Image:
         """A root file system that lies unpacked somewhere: used as it is, never copied. Raises ImageError."""
@@ -291,7 +319,7 @@ class ImageStore:
         with records.lock():
             for image_id in ids:
                 records.remove(image_id)
-            return records.remove_unused_layers()
+            return records.remove_unused_layers() + records.remove_unused_blobs()
 
 
 def _without(record: ImageRecord, tag: str) -> ImageRecord:
