@@ -203,8 +203,6 @@ class Rule:
     when: Condition = IF_SET
 
 
-EVERYTHING = "issue 4"  # everything a container may ask for
-REGISTRIES = "issue 5"  # images from real registries
 CLIENTS = "issue 6"  # kubectl and every API client
 NEVER = "never"  # outside this program
 
@@ -232,14 +230,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),
     # Security of the pod
-    Rule(
-        "spec.securityContext.supplementalGroupsPolicy",
-        REFUSED,
-        "groups of the image's /etc/group are always added",
-        EVERYTHING,
-        unless("Merge"),
-    ),
-    Rule("spec.securityContext.sysctls", REFUSED, "kernel parameters are not set", EVERYTHING),
     Rule("spec.securityContext.seLinuxOptions", REFUSED, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.seLinuxChangePolicy", WARNING, "no SELinux label is set", NEVER),
     Rule("spec.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
@@ -261,9 +251,7 @@ RULES: tuple[Rule, ...] = (
     Rule("C.securityContext.seLinuxOptions", REFUSED, "no SELinux label is set", NEVER),
     Rule("C.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
     # Volumes
-    Rule(
-        "spec.volumes[*].emptyDir.medium", REFUSED, "no huge pages are mounted", EVERYTHING, unless("Memory")
-    ),
+    Rule("spec.volumes[*].emptyDir.medium", REFUSED, "no huge pages are mounted", NEVER, unless("Memory")),
     Rule(f"{PARTS}.serviceAccountToken", REFUSED, "pods get no token", CLIENTS, IF_PRESENT),
     Rule(f"{PARTS}.clusterTrustBundle", REFUSED, "there are no trust bundles", NEVER, IF_PRESENT),
     Rule(f"{PARTS}.podCertificate", REFUSED, "no certificates are signed", NEVER, IF_PRESENT),
