@@ -21,7 +21,7 @@ def context(directory: Path, *named: dict[str, Any], data: dict[str, str] | None
     metadata = {"name": "web", "namespace": "shop", "uid": "u-1"}
     pod = from_dict(Pod, {"metadata": metadata, "spec": {"containers": [], "volumes": list(named)}})
     found = {"data": data if data is not None else {"a": VALUE}}
-    return volumes.Context(pod, directory, 1 << 30, lambda _, name: found if name == "there" else None)
+    return volumes.Context(pod, directory, 1 << 30, find=lambda _, name: found if name == "there" else None)
 
 
 def secret(volume: str, name: str) -> dict[str, Any]:
