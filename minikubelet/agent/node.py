@@ -100,7 +100,7 @@ class Node(NodeAccess):
         self._tasks: list[asyncio.Task[None]] = []
         self._random = random.Random()
         self._config = objects
-        self._objects = NodeObjects(store, facts, pod_cidr, self._clock)
+        self._objects = NodeObjects(store, facts, pod_cidr, self._clock, self.images_of_status)
         self._recorder = self._objects.recorder
         self._claims = Claims(store, paths.claims, self._recorder)
         self._binder = Binder(store, self._recorder, self._clock, facts.name, self._cache)

@@ -9,7 +9,10 @@ from typing import Any
 from minikubelet.errors import BadRequest, Conflict, ImageError, NotFound
 from minikubelet.runtime.images import Image, ImageStore
 from minikubelet.runtime.images.reference import Reference
+from minikubelet.runtime.images.store import HOST_ID
 from minikubelet.runtime.service import Service
+
+MAX_IMAGES = 50  # nodeStatusMaxImages
 
 
 class NodeImages:
@@ -18,6 +21,15 @@ class NodeImages:
     def __init__(self, images: ImageStore, service: Service) -> None:
         self._images = images
         self._service = service
+
+    def images_of_status(self) -> list[dict[str, Any]]:
+        """`status.images` of the Node (13.3): the largest first, and no more than 50."""
+        images = sorted(self._images.list(), key=lambda image: image.size, reverse=True)
+        return [
+            {"names": [*image.digests, *image.tags], "sizeBytes": image.size}
+            for image in images[:MAX_IMAGES]
+            if image.id != HOST_ID
+        ]
 
     async def list_images(self) -> list[dict[str, Any]]:
         return [_shown(image) for image in self._images.list()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minikubelet.agent.clock import Clock
@@ -26,17 +26,23 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS, LEASE_RENEWAL = 40, 10.0
 STATUS_REPORT = 300.0
 
+Images = list[dict[str, Any]]  # as in a Node's status
+
 
 class NodeObjects:
     """`recorder` is made here, as Events are objects of the node as well."""
 
-    def __init__(self, store: Store, facts: MachineFacts, pod_cidr: str, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, facts: MachineFacts, pod_cidr: str, clock: Clock, images: Callable[[], Images]
+    ) -> None:
         self.recorder = EventRecorder(self._store_event, clock, facts.name)
         self._store = store
         self._facts = facts
         self._name = facts.name
         self._pod_cidr = pod_cidr
         self._clock = clock
+        self._images = images
+        self._shown_images: Images = []
         self._pressures: tuple[str, ...] = ()  # conditions that are True
 
     def register(self) -> None:
@@ -76,11 +82,14 @@ class NodeObjects:
         return False
 
     async def heartbeat(self) -> None:
-        """The lease every 10 s, the status every 5 min (13.5), and the store's house-keeping."""
+        """The lease every 10 s, the status every 5 min or when there are other images (13.5), and the store's
+        house-keeping.
+        """
         reported = self._clock.monotonic()
         while True:
             self._renew_lease()
-            if self._clock.monotonic() - reported >= STATUS_REPORT:
+            is_due = self._clock.monotonic() - reported >= STATUS_REPORT
+            if is_due or self._images() != self._shown_images:
                 self._report_status()
                 reported = self._clock.monotonic()
             self._store.maintain()
@@ -89,10 +98,12 @@ class NodeObjects:
     def _report_status(self) -> None:
         def change(node: dict[str, Any]) -> None:
             now = self._clock.now()
-            node["status"] = node_status(self._facts, now, node.get("status"), self._pressures)
+            status = node_status(self._facts, now, node.get("status"), self._pressures)
+            node["status"] = status | {"images": self._shown_images}
             set_pressure_taints(node, self._pressures, now)
 
         self._ensure()
+        self._shown_images = self._images()
         self._store.modify("nodes", "", self._name, change)
 
     # Pressure (`eviction.manager.NodeReporter`)

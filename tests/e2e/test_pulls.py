@@ -95,11 +95,17 @@ def test_a_private_image_waits_for_its_secret_and_serves_when_it_is_there(
 
 
 def test_a_second_pod_uses_what_is_there(agent: Agent, image: str) -> None:
-    agent.apply(simple_pod("again", "/bin/busybox", "sleep", "1000", container={"image": image}))
+    secrets = [{"name": "registry"}]
+    pod = simple_pod(
+        "again", "/bin/busybox", "sleep", "1000", container={"image": image}, imagePullSecrets=secrets
+    )
+    agent.apply(pod)
     agent.wait_running("again")
     present = f'Container image "{image}" already present on machine and can be accessed by the pod'
     assert ("Pulled", present) in events(agent, "again")
     assert "in use" in agent.call("image", "rm", image).stderr
+    node = json.loads(agent.run("get", "node", "node1", "-o", "json"))
+    assert image in [name for shown in node["status"]["images"] for name in shown["names"]]
     agent.run("delete", "pod", "again")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import random
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,12 @@ from minikubelet.config import Paths
 from minikubelet.errors import ImageError
 from minikubelet.runtime.cri import ImageRef
 from minikubelet.runtime.images import ImageStore
+from minikubelet.runtime.images import registry as registry_module
+from minikubelet.runtime.images.archive import architecture
 from minikubelet.runtime.images.credentials import Credentials
+from minikubelet.runtime.images.hosts import Host
+from minikubelet.runtime.images.manifest import Descriptor
+from minikubelet.runtime.images.registry import Registry
 from tests.kernel.registries import PASSWORD, USER, Handler, RealRegistry, Stranger, free_port, image_layout
 from tests.kernel.test_images import digest, docker_archive, entry, files_of, folder, tar
 
@@ -234,6 +241,135 @@ def test_a_redirect_takes_no_authorization_along_a35(
         storage.close()
     assert storage.requests
     assert not [headers for _, headers in storage.requests if "Authorization" in headers]
+
+
+def test_who_has_no_password_cannot_use_what_another_has_pulled(paths: Paths, secure: RealRegistry) -> None:
+    """KubeletEnsureSecretPulledImages. The defence: `store.ImageStore.ensure`, `may_use`."""
+    name = f"{secure.domain}/private/app:1"
+    trust(paths, secure.domain, secure.ca)
+    assert pull(paths, name, ANN).pulled
+    assert not pull(paths, name, ANN).pulled, "it is here"
+    assert "pull access denied" in refused(paths, name)
+    with pytest.raises(ImageError) as caught:
+        pull(paths, name, policy="Never")
+    assert caught.value.reason == "ErrImageNeverPull"
+
+
+def test_an_expired_token_is_fetched_anew(paths: Paths, stranger: Stranger) -> None:
+    tokens = iter(["old", "new"])
+    valid = {"old": 2, "new": 1000}  # requests it is good for
+
+    def spoil(handler: Handler) -> bool:
+        if handler.path.startswith("/token"):
+            handler.give(200, {}, json.dumps({"access_token": next(tokens)}).encode())
+            return True
+        token = handler.headers.get("Authorization", "Bearer ").partition(" ")[2]
+        valid[token] = valid.get(token, 0) - 1
+        if valid[token] >= 0:
+            return False
+        port = stranger.server_address[1]
+        handler.give(401, {"WWW-Authenticate": f'Bearer realm="http://127.0.0.1:{port}/token"'}, b"")
+        return True
+
+    stranger.spoil = spoil
+    assert pull(paths, f"{stranger.domain}/team/app:1").pulled
+    assert valid["new"] < 1000
+
+
+# Mirrors, proxies, platforms
+
+
+def test_a_mirror_is_asked_first_and_the_server_when_it_has_nothing(
+    paths: Paths, plain: RealRegistry, stranger: Stranger
+) -> None:
+    folder = paths.etc / "certs.d" / plain.domain
+    folder.mkdir(parents=True)
+    (folder / "hosts.toml").write_text(
+        f'server = "http://{plain.domain}"\n[host."http://{stranger.domain}"]\n'
+    )
+
+    def nothing(handler: Handler) -> bool:
+        handler.give(404, {}, b"")
+        return True
+
+    stranger.spoil = nothing
+    assert pull(paths, f"{plain.domain}/team/app:1").pulled
+    assert stranger.requests[0][0] == f"/v2/team/app/manifests/1?ns={plain.domain.replace(':', '%3A')}"
+
+
+def test_the_proxy_of_the_environment_is_used(
+    paths: Paths, plain: RealRegistry, stranger: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = paths.etc / "certs.d" / plain.domain
+    folder.mkdir(parents=True)
+    (folder / "hosts.toml").write_text(f'server = "http://{plain.domain}"\n')
+    monkeypatch.setenv("http_proxy", f"http://ann:secret@{stranger.domain}")
+    monkeypatch.setenv("no_proxy", "")
+
+    def whole_address(handler: Handler) -> bool:
+        handler.path = handler.path.removeprefix(f"http://{plain.domain}")
+        return False
+
+    stranger.spoil = whole_address
+    assert pull(paths, f"{plain.domain}/team/app:1").pulled
+    assert stranger.requests[0][0].startswith(f"http://{plain.domain}/v2/")
+    shown = {name.lower(): value for name, value in stranger.requests[0][1].items()}
+    assert shown["proxy-authorization"].startswith("Basic ")
+
+
+def in_an_index(platform: dict[str, str]) -> Callable[[Handler], bool]:
+    """The tag leads to an index of one."""
+
+    def spoil(handler: Handler) -> bool:
+        if not handler.path.endswith("/manifests/1"):
+            return False
+        _, headers, body = handler.ask()
+        entry = {
+            "digest": digest(body),
+            "size": len(body),
+            "mediaType": headers["Content-Type"],
+            "platform": platform,
+        }
+        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]}
+        handler.give(200, {"Content-Type": INDEX_TYPE}, json.dumps(index).encode())
+        return True
+
+    return spoil
+
+
+def test_an_index_leads_to_the_image_for_this_machine(paths: Paths, stranger: Stranger) -> None:
+    stranger.spoil = in_an_index({"os": "linux", "architecture": architecture()})
+    image = pull(paths, f"{stranger.domain}/team/app:1")
+    assert content(paths, image)[0] == {"etc/two": b"two"}
+    stranger.spoil = in_an_index({"os": "plan9", "architecture": architecture()})
+    other = Paths.under(paths.images.parent / "other")
+    other.images.mkdir(parents=True)
+    assert "no match for platform" in refused(other, f"{stranger.domain}/team/app:1")
+
+
+def test_a_server_that_drips_is_given_up(
+    stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "STALLED_AFTER", 0.2)
+    monkeypatch.setattr(registry_module, "CHUNK", 1)
+
+    def drip(handler: Handler) -> bool:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"x")
+                time.sleep(0.02)
+        return True
+
+    stranger.spoil = drip
+    registry = Registry(Host(f"http://{stranger.domain}"), "a", stranger.domain)
+    with (
+        (tmp_path / "blob").open("a+b", buffering=0) as file,
+        pytest.raises(ImageError, match="bytes in 0 s"),
+    ):
+        registry.blob(Descriptor(digest(b""), 1000000), file, lambda _: None)
 
 
 # Faults

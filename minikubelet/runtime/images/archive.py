@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from minikubelet.errors import ImageError
+from minikubelet.runtime.images.records import EVERYBODY
 from minikubelet.runtime.images.reference import Reference, is_digest
 
 MAX_JSON = 8 << 20  # as containerd's limit for manifests
@@ -52,6 +53,7 @@ class ArchivedImage:
     tags: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     manifest: bytes = b""  # the very bytes; empty where the archive has none (docker save)
+    allowed: list[str] = field(default_factory=lambda: [EVERYBODY])  # whose it is: `records`
 
 
 class Source(Protocol):

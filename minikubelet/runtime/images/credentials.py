@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ class Credentials:
     username: str = ""
     password: str = ""
     identity_token: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells them apart from others without giving them away."""
+        secret = json.dumps([self.username, self.password, self.identity_token])
+        return hashlib.sha256(secret.encode()).hexdigest()
 
     def __repr__(self) -> str:
         """Never in a log."""

@@ -116,6 +116,7 @@ def _unpack_image(
         size=size,
         tags=image.tags,
         digests=image.digests,
+        allowed=image.allowed,
         manifest=keeper.manifest(image.manifest, image.config, kept),
     )
 

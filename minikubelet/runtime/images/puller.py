@@ -34,7 +34,7 @@ from minikubelet.runtime.images import archive, loader
 from minikubelet.runtime.images.credentials import Credentials
 from minikubelet.runtime.images.hosts import hosts
 from minikubelet.runtime.images.manifest import Descriptor, Manifest, failed
-from minikubelet.runtime.images.records import ImageRecord, Records
+from minikubelet.runtime.images.records import EVERYBODY, ImageRecord, Records
 from minikubelet.runtime.images.reference import Reference
 from minikubelet.runtime.images.registry import Registry
 from minikubelet.runtime.images.transport import AccessDenied, Unavailable
@@ -81,7 +81,7 @@ def pull(store: Path, reference: Reference, known: list[Credentials], configurat
         for credentials in attempts:
             registry = Registry(host, reference.path, reference.domain, credentials)
             try:
-                return Pull(store, reference, registry).run()
+                return Pull(store, reference, registry, _allowed(credentials)).run()
             except AccessDenied as error:
                 failures.append(error)
             except Unavailable as error:
@@ -92,11 +92,19 @@ def pull(store: Path, reference: Reference, known: list[Credentials], configurat
     raise failures[-1]  # the server stands last: what it says is what people expect to read
 
 
+def _allowed(credentials: Credentials | None) -> list[str]:
+    """Who may use what these have fetched: who has them, too (all pods have the node's own). What is public
+    is everybody's.
+    """
+    return [EVERYBODY] if credentials is None else [credentials.fingerprint]
+
+
 class Pull:
     """One image from one registry."""
 
-    def __init__(self, store: Path, reference: Reference, registry: Registry) -> None:
+    def __init__(self, store: Path, reference: Reference, registry: Registry, allowed: list[str]) -> None:
         self._store, self._reference, self._registry = store, reference, registry
+        self._allowed = allowed
         self._progress = Progress()
         self._partial = store / "partial"
 
@@ -126,6 +134,7 @@ class Pull:
                 [self._reference.tagged] if self._reference.tagged else [],
                 [digested],
                 image.content,
+                self._allowed,
             )
             (record,) = loader.place(self._store, Fetched(self._partial), [found])
         for blob in (image.config, *layers):
@@ -148,10 +157,13 @@ class Pull:
         """It is here already, perhaps under another name."""
         records = Records(self._store)
         record = next((one for one in records.all() if digested in one.digests), None)
-        if record is None or self._reference.tagged in ("", *record.tags):
+        if record is None:
+            return None
+        tags = [self._reference.tagged] if self._reference.tagged else []
+        if {*tags} <= {*record.tags} and {*self._allowed} <= {*record.allowed}:
             return record
         with records.lock():
-            return records.add(replace(record, tags=[self._reference.tagged]))
+            return records.add(replace(record, tags=tags, allowed=self._allowed))
 
     def _fetch_missing(self, contents: list[str], layers: list[Descriptor]) -> None:
         if len(contents) != len(layers):

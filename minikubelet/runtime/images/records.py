@@ -25,6 +25,8 @@ from typing import Any
 
 from minikubelet.runtime.images.config import ImageConfig
 
+EVERYBODY = "*"
+
 
 @dataclass(slots=True)
 class ImageRecord:
@@ -37,6 +39,8 @@ class ImageRecord:
     tags: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     manifest: str = ""  # digest of its manifest among the blobs
+    # Who may use it without asking its registry: fingerprints of credentials, or everybody.
+    allowed: list[str] = field(default_factory=lambda: [EVERYBODY])
     directory: str = ""  # instead of layers: an unpacked root file system somewhere else
 
 
@@ -65,6 +69,7 @@ class Records:
                 record.tags = _union(other.tags, record.tags)
                 record.digests = _union(other.digests, record.digests)
                 record.manifest = record.manifest or other.manifest
+                record.allowed = _union(other.allowed, record.allowed)
             elif set(other.tags) & set(record.tags):
                 other.tags = [tag for tag in other.tags if tag not in record.tags]
                 self.write(other)

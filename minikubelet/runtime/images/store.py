@@ -28,7 +28,7 @@ from minikubelet.runtime.cri import ImageRef
 from minikubelet.runtime.images.config import ImageConfig
 from minikubelet.runtime.images.credentials import Credentials, entries, matching
 from minikubelet.runtime.images.pulls import Pulls, Told
-from minikubelet.runtime.images.records import ImageRecord, Records
+from minikubelet.runtime.images.records import EVERYBODY, ImageRecord, Records
 from minikubelet.runtime.images.reference import Reference, is_digest
 
 logger = logging.getLogger(__name__)
@@ -51,12 +51,19 @@ class Image:
     size: int = 0
     tags: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = (EVERYBODY,)  # fingerprints of credentials
     masked: tuple[str, ...] = ()  # paths in it that no container may see
 
     @property
     def name(self) -> str:
         """What people call it: its first tag, else its id."""
         return self.tags[0] if self.tags else self.id
+
+    def is_open_to(self, credentials: Sequence[Credentials]) -> bool:
+        """May who has these use it without asking its registry, though not everybody may
+        (KubeletEnsureSecretPulledImages)?
+        """
+        return any(one.fingerprint in self.allowed for one in credentials)
 
     @property
     def reference(self) -> str:
@@ -132,7 +139,11 @@ class ImageStore:
         """
         found = self.resolve(image)
         is_own = not is_digest(image) and Reference.parse(image).domain == NODE_DOMAIN
-        if found is not None and (pull_policy != "Always" or is_own):
+        known: Sequence[Credentials] | None = None
+        if found is not None and EVERYBODY not in found.allowed:
+            known = credentials()
+        may_use = found is not None and (known is None or found.is_open_to(known))
+        if found is not None and may_use and (is_own or pull_policy != "Always"):
             self.asked_for[found.id] = time.monotonic()
             return ImageRef(image=found.name, image_id=found.reference, size=found.size)
         if pull_policy == "Never":
@@ -148,7 +159,7 @@ class ImageStore:
                 f'failed to pull and unpack image "{name}": it is not on this node; {LOAD_HINT}',
             )
         began = time.monotonic()
-        image_id = await self._pulls.pull(name, credentials(), told)
+        image_id = await self._pulls.pull(name, credentials() if known is None else known, told)
         await self._refresh()
         pulled = self._images[image_id]
         self.asked_for[image_id] = time.monotonic()
@@ -289,7 +300,13 @@ class ImageStore:
             [record.directory] if record.directory else [paths.lower(diff_id) for diff_id in record.layers]
         )
         return Image(
-            record.id, tuple(layers), record.config, record.size, tuple(record.tags), tuple(record.digests)
+            record.id,
+            tuple(layers),
+            record.config,
+            record.size,
+            tuple(record.tags),
+            tuple(record.digests),
+            tuple(record.allowed),
         )
 
     async def _loaded(self, answer: bytes) -> Sequence[Image]:
