@@ -104,8 +104,12 @@ def test_a_second_pod_uses_what_is_there(agent: Agent, image: str) -> None:
     present = f'Container image "{image}" already present on machine and can be accessed by the pod'
     assert ("Pulled", present) in events(agent, "again")
     assert "in use" in agent.call("image", "rm", image).stderr
-    node = json.loads(agent.run("get", "node", "node1", "-o", "json"))
-    assert image in [name for shown in node["status"]["images"] for name in shown["names"]]
+
+    def shown() -> list[str]:
+        node = json.loads(agent.run("get", "node", "node1", "-o", "json"))
+        return [name for one in node["status"]["images"] for name in one["names"]]
+
+    until(lambda: image in shown(), what="the Node's status shows the image")
     agent.run("delete", "pod", "again")
 
 
