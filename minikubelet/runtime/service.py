@@ -399,7 +399,11 @@ class Service:
         early: list[dict[str, Any]] = []
         tell = early.append
         client = await ShimClient.connect(directory, lambda event: tell(event))
-        sandbox = Sandbox(await client.subscribe(), directory, client)
+        try:
+            sandbox = Sandbox(await client.subscribe(), directory, client)
+        except BaseException:
+            await client.close()
+            raise
 
         def tell_sandbox(event: dict[str, Any]) -> None:
             self._shim_event(sandbox, event)
@@ -464,7 +468,8 @@ class Service:
             await client.shutdown()
         except ShimUnavailable:
             logger.debug("the shim of pod %s was gone before it was asked to go", sandbox.uid)
-        await client.close()
+        finally:
+            await client.close()
 
     def _tell(self, uid: str, kind: str, container_id: str = "") -> None:
         self._events.put_nowait(PodLifecycleEvent(uid, kind, container_id))
