@@ -121,3 +121,19 @@ def test_images_are_managed_by_name(agent: Agent, image: str, registry: RealRegi
     config = {"auths": {registry.domain: {"username": USER, "password": PASSWORD}}}
     (agent.root / "etc/config.json").write_text(json.dumps(config))
     assert agent.run("image", "pull", image) == f'image "{image}" pulled\n'
+
+
+def test_an_image_layout_is_loaded_saved_and_loaded_again(agent: Agent, tmp_path: Path) -> None:
+    layout = image_layout(tmp_path / "layout", [LAYER], **CONFIG)
+    index = json.loads((layout / "index.json").read_text())
+    index["manifests"][0]["annotations"] = {"io.containerd.image.name": "localhost/web:1"}
+    (layout / "index.json").write_text(json.dumps(index))
+    loaded = 'image "localhost/web:1" loaded\n'
+    assert agent.run("image", "load", str(layout)) == loaded
+    first, second = tmp_path / "first.tar", tmp_path / "second.tar"
+    agent.run("image", "save", "localhost/web:1", "-o", str(first))
+    agent.run("image", "rm", "localhost/web:1")
+    assert agent.run("image", "load", str(first)) == loaded
+    agent.run("image", "save", "localhost/web:1", "-o", str(second))
+    assert first.read_bytes() == second.read_bytes()
+    assert agent.run("image", "inspect", "localhost/web:1").startswith("{")

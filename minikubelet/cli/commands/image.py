@@ -55,20 +55,24 @@ def ls_command(session: Session, output: str) -> None:
 @command(
     "load",
     examples="""
-    # What docker save, podman save or skopeo have written
+    # What docker save, podman save or skopeo have written, and the directory of an OCI image layout
     minikubelet image load app.tar
+    minikubelet image load layout/
     docker save app:1 | minikubelet image load -
     """,
 )
 @click.argument("file", metavar="FILE")
 def load_command(session: Session, file: str) -> None:
-    """Load images from a tar archive (docker save, or an OCI layout)."""
+    """Load images from a tar archive (docker save, or an OCI layout) or from an OCI layout's directory."""
     if file == "-":
-        _load(session, sys.stdin.buffer)
+        _load(session, _pieces(sys.stdin.buffer))
         return
     try:
+        if Path(file).is_dir():
+            _load(session, _archived(Path(file)))
+            return
         with Path(file).open("rb") as stream:
-            _load(session, stream)
+            _load(session, _pieces(stream))
     except OSError as error:
         raise CliError(f"cannot read {file}: {error.strerror}") from error
 
@@ -184,8 +188,26 @@ for _command in (
     image_command.add_command(_command)
 
 
-def _load(session: Session, stream: BinaryIO) -> None:
-    _show(session.client.request("POST", PATH, body=_pieces(stream), content_type=OCTETS))
+def _load(session: Session, archive: Iterator[bytes]) -> None:
+    _show(session.client.request("POST", PATH, body=archive, content_type=OCTETS))
+
+
+def _archived(directory: Path) -> Iterator[bytes]:
+    """The files below it as a tar, made while it is sent."""
+    import tarfile
+
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            info = tarfile.TarInfo(str(path.relative_to(directory)))
+            info.size = left = path.stat().st_size
+            yield info.tobuf(tarfile.PAX_FORMAT)
+            while left and (data := file.read(min(CHUNK, left))):
+                left -= len(data)
+                yield data
+        if left:
+            raise CliError(f"cannot read {path}: it became shorter meanwhile")
+        yield bytes(-info.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:

@@ -115,5 +115,6 @@ def test_a_stop_signal_that_does_not_exist_becomes_the_usual_one(text: str, name
     ],
 )
 def test_a_hostile_configuration_is_refused(config: Any) -> None:
+    """A32. The defence: `config._checked` and the types in `ImageConfig.read`."""
     with pytest.raises(ImageError, match="cannot use image configuration"):
         ImageConfig.read(config)
