@@ -124,7 +124,7 @@ def test_images_are_managed_by_name(agent: Agent, image: str, registry: RealRegi
 
 
 def test_an_image_layout_is_loaded_saved_and_loaded_again(agent: Agent, tmp_path: Path) -> None:
-    layout = image_layout(tmp_path / "layout", [LAYER], **CONFIG)
+    layout = image_layout(tmp_path / "layout", [LAYER], **CONFIG, Labels={"from": "a layout"})
     index = json.loads((layout / "index.json").read_text())
     index["manifests"][0]["annotations"] = {"io.containerd.image.name": "localhost/web:1"}
     (layout / "index.json").write_text(json.dumps(index))
