@@ -138,9 +138,21 @@ def make_crowded(path: Path) -> None:
         file.write("web:x:1000:9::/:/bin/sh\n")
 
 
+def test_a_fifo_is_not_read_though_somebody_speaks_into_it(tmp_path: Path) -> None:
+    """A18. The defence: in `users._read`, `stat.S_ISREG`."""
+    (tmp_path / "etc").mkdir()
+    os.mkfifo(tmp_path / "etc/passwd")
+    speaker = os.open(tmp_path / "etc/passwd", os.O_RDWR)
+    os.write(speaker, b"web:x:1000:55::/:/bin/sh\n")
+    try:
+        assert user([str(tmp_path)], "1000", {}) == User(1000, 0, [0])
+    finally:
+        os.close(speaker)
+
+
 @pytest.mark.parametrize("make", [make_fifo, make_endless, make_loop, make_large, make_crowded, Path.mkdir])
 def test_a_hostile_passwd_is_bounded_and_knows_nobody(tmp_path: Path, make: Any) -> None:
-    """A18, CVE-2024-9676. Defences: in `users`, `_read` takes regular files only, `_beginning` MAX_FILE."""
+    """A18, CVE-2024-9676. The defence: `users.MAX_FILE`, and that links are resolved within the layers."""
     (tmp_path / "etc").mkdir()
     make(tmp_path / "etc/passwd")
     assert user([str(tmp_path)], "1000", {}) == User(1000, 0, [0])
