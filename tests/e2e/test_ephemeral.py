@@ -5,16 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 from typing import Any
 
 import pytest
 
+from tests.stock_kubectl import KUBECTL
+
 from .conftest import FACTOR, Agent, simple_pod, until
 
-KUBECTL = shutil.which("kubectl")
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
@@ -101,20 +101,19 @@ def test_a_missing_image_is_waited_for_and_stops_nothing(agent: Agent, web: str)
     assert agent.phase(web) == "Running"
 
 
-if KUBECTL is not None:  # a command of somebody else; the API it speaks is tested above on every machine
-
-    def test_stock_kubectl_debug_attaches_to_it(agent: Agent, web: str) -> None:
-        done = subprocess.run(
-            [
-                KUBECTL or "", "debug", web, "--image=localhost/host", "--target=main", "-c", "dbg",
-                "--attach", "--stdin", "--", "sh", "-c", "read line; echo got $line; ls /proc/1/root >&2",
-            ],
-            input="hello\n",
-            capture_output=True,
-            text=True,
-            timeout=60 * FACTOR,
-            env={**os.environ, "KUBECONFIG": str(agent.root / "etc/kubeconfig"), "HOME": str(agent.root)},
-        )  # fmt: skip
-        assert "got hello" in done.stdout, done
-        ended = until(lambda: ephemeral(agent, web, "dbg")["state"].get("terminated"), what="it ended")
-        assert ended["exitCode"] in (0, 2), "root of the target may be closed to it: no ptrace capability"
+@pytest.mark.kubectl
+def test_stock_kubectl_debug_attaches_to_it(agent: Agent, web: str) -> None:
+    done = subprocess.run(
+        [
+            KUBECTL, "debug", web, "--image=localhost/host", "--target=main", "-c", "dbg",
+            "--attach", "--stdin", "--", "sh", "-c", "read line; echo got $line; ls /proc/1/root >&2",
+        ],
+        input="hello\n",
+        capture_output=True,
+        text=True,
+        timeout=60 * FACTOR,
+        env={**os.environ, "KUBECONFIG": str(agent.root / "etc/kubeconfig"), "HOME": str(agent.root)},
+    )  # fmt: skip
+    assert "got hello" in done.stdout, done
+    ended = until(lambda: ephemeral(agent, web, "dbg")["state"].get("terminated"), what="it ended")
+    assert ended["exitCode"] in (0, 2), "root of the target may be closed to it: no ptrace capability"

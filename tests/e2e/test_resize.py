@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.stock_kubectl import KUBECTL
+
 from .conftest import Agent, simple_pod, until
 from .test_limits import cgroup_of
 
 pytestmark = pytest.mark.limits
 
-KUBECTL = shutil.which("kubectl")
 MI = 1 << 20
 SIZED = {"requests": {"cpu": "250m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}}
 POLICY = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
@@ -197,13 +197,12 @@ def test_a_granted_resize_survives_the_agent(fresh_agent: Agent) -> None:
     assert agent.container("web")["restartCount"] == 0
 
 
-@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl: none on this machine")
+@pytest.mark.kubectl
 def test_stock_kubectl_resizes(agent: Agent) -> None:
     agent.apply(simple_pod("stock", "sleep", "infinity", container={"resources": SIZED}))
     agent.wait_running("stock")
     kubeconfig = agent.run("kubeconfig").strip()
     patch = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"cpu": "1"}}}]}}
-    assert KUBECTL is not None
     done = subprocess.run(
         [KUBECTL, "--kubeconfig", kubeconfig, "patch", "pod", "stock", "--subresource", "resize",
          "--patch", json.dumps(patch)],

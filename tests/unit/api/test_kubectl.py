@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 
+from tests.stock_kubectl import KUBECTL
 from tests.unit.api.conftest import PODS, pod
 
-KUBECTL = shutil.which("kubectl")
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="needs kubectl: none on this machine")
+pytestmark = pytest.mark.kubectl
 MANIFEST = """\
 apiVersion: v1
 kind: Pod

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from minikubelet.cli.main import run
+from tests.stock_kubectl import KUBECTL
 
-KUBECTL = shutil.which("kubectl")
 CORE = "/api/v1/namespaces/default"
 
 
@@ -84,7 +83,7 @@ secret docker-registry r --docker-username=u
 """
 
 
-@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl: none on this machine")
+@pytest.mark.kubectl
 @pytest.mark.parametrize("words", WORDS.strip().splitlines())
 def test_the_same_object_or_the_same_mistake_as_kubectl(
     files: Path, words: str, capsys: pytest.CaptureFixture[str]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 
+from tests.stock_kubectl import KUBECTL
 from tests.unit.api.conftest import Api, pod
 from tests.unit.cli.conftest import Cli
 
-KUBECTL = shutil.which("kubectl")
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="needs kubectl: none on this machine")
+pytestmark = pytest.mark.kubectl
 
 RICH = """\
 apiVersion: v1
