@@ -57,22 +57,23 @@ def write(
     payload: Payload,
     own: Callable[[int], None] = lambda directory: None,
 ) -> bool:
-    """Make `payload` the content of the directory `volume`; False: it was already, and nothing is written.
+    """Make `payload` the content of the directory `volume`; False: it was already, and no file is written.
 
     `own` is given the new directory, as a descriptor, before anybody can see it: the place to set owners.
     Raises ValueError for a path that cannot be in a volume, OSError when the file system will not.
     """
     payload = {_cleaned(path): file for path, file in payload.items()}
     with _opened(volume, None) as root:
-        current = _current(root)
-        if current and _holds(root, current, payload):
-            return False
-        version = _write_version(root, payload, own)
-        _put_link(root, version, DATA, NEW_DATA)
+        version = _current(root)
+        unchanged = bool(version) and _holds(root, version, payload)
+        if not unchanged:
+            version = _write_version(root, payload, own)
+            _put_link(root, version, DATA, NEW_DATA)
+        # Also if nothing is new: whoever swapped the link may have died right after it.
         names = {path.split("/")[0] for path in payload}
         _link_names(root, names)
         _remove_stale(root, names, version)
-        return True
+        return not unchanged
 
 
 def _cleaned(path: str) -> str:

@@ -144,6 +144,20 @@ def test_what_a_killed_agent_has_left_is_cleaned_up_by_the_next_write(tmp_path: 
     assert hidden(tmp_path) == sorted(["..data", os.readlink(tmp_path / "..data")])
 
 
+def test_an_agent_killed_right_after_the_swap_is_finished_by_the_next_although_nothing_is_new(
+    tmp_path: Path,
+) -> None:
+    """kubernetes/kubernetes#121472: the data is there, and no name leads to it."""
+    payload = {"a": File(b"1", 0o644)}
+    write(tmp_path, payload)
+    (tmp_path / "a").unlink()
+    (tmp_path / "old").symlink_to("..data/old")
+    (tmp_path / "..2020_01_01_00_00_00.1").mkdir()
+    assert not write(tmp_path, payload)
+    assert visible(tmp_path) == payload
+    assert hidden(tmp_path) == sorted(["..data", os.readlink(tmp_path / "..data")])
+
+
 def test_a_mode_has_exactly_its_bits_whatever_the_umask(tmp_path: Path) -> None:
     old = os.umask(0o077)
     try:
