@@ -52,7 +52,7 @@ from minikubelet.runtime.cri import (
 )
 from minikubelet.runtime.disk_usage import DiskUsage
 from minikubelet.runtime.images.config import DEFAULT_STOP_SIGNAL, signal_number
-from minikubelet.runtime.orphans import remove_orphans
+from minikubelet.runtime.orphans import find_orphans, remove_orphans
 from minikubelet.runtime.preparation import Preparation
 from minikubelet.runtime.pressure import pressure
 from minikubelet.runtime.removal import remove_tree
@@ -363,7 +363,8 @@ class Service:
 
     async def remove_orphans(self, known: Collection[str]) -> None:
         """Folders of pods that are not among the uids `known`, and of which nothing runs."""
-        await asyncio.to_thread(remove_orphans, self._paths, {*known, *self._sandboxes})
+        found = find_orphans(self._paths, {*known, *self._sandboxes})
+        await asyncio.to_thread(remove_orphans, self._paths, found)
 
     async def rotate_logs(self, uid: str) -> None:
         for sandbox in self._sandboxes.get(uid, ()):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,20 @@ def test_what_is_done_in_a_pod_that_lives_is_remembered(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+async def remove_orphans_while_a_pod_comes(service: Any, known: list[str], folder: Path) -> None:
+    """It comes when it was said already who exists; the only worker thread is busy until then."""
+    busy = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        executor.submit(busy.wait)
+        removing = asyncio.create_task(service.remove_orphans(known))
+        await asyncio.sleep(0)
+        folder.mkdir()
+        busy.set()
+        await removing
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+
 def test_an_evicted_pod_leaves_no_containers_and_nobody_knows_its_neighbours_folders(tmp_path: Path) -> None:
     """Its records, layers and logs go; those of a pod that runs stay, and of folders the unknown ones go."""
 
@@ -196,8 +212,9 @@ def test_an_evicted_pod_leaves_no_containers_and_nobody_knows_its_neighbours_fol
                 await garbage.collect_containers()
                 assert (await stage.status()).containers == ()
                 assert not paths.container(dead).exists()
-                await service.remove_orphans(["kept"])
-                assert {path.name for path in paths.lib.glob("pods/*")} == {"kept", stage.uid, other.uid}
+                await remove_orphans_while_a_pod_comes(service, ["kept"], paths.pod("comes"))
+                found = {path.name for path in paths.lib.glob("pods/*")}
+                assert found == {"kept", "comes", stage.uid, other.uid}
                 left = {path.name.rpartition("_")[2] for path in paths.log_pods.iterdir()}
                 assert left == {"foreign", stage.uid, other.uid}
                 assert [one.state for one in (await other.status()).containers] == ["running"]
