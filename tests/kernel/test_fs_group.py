@@ -12,7 +12,7 @@ import pytest
 from minikubelet.linux import syscalls, trees
 from minikubelet.runtime import volumes
 from minikubelet.runtime.volumes import ownership
-from minikubelet.v1 import Pod, from_dict
+from minikubelet.v1 import Pod, Volume, from_dict
 
 GROUP = 4711
 
@@ -108,3 +108,22 @@ def test_an_empty_dir_belongs_to_the_group(tmp_path: Path, medium: str) -> None:
         assert look(tmp_path / "volumes/kubernetes.io~empty-dir/v") == (GROUP, "2777")
     finally:
         volumes.tear_down(tmp_path)
+
+
+@pytest.mark.parametrize(("read_only", "expected"), [(False, (GROUP, "2775")), (True, (0, "755"))])
+def test_a_claim_belongs_to_the_group_unless_it_may_only_be_read(
+    tmp_path: Path, read_only: bool, expected: tuple[int, str]
+) -> None:
+    wanted = pod()
+    assert wanted.spec is not None
+    claim = {"claimName": "data", "readOnly": read_only}
+    wanted.spec.volumes = [from_dict(Volume, {"name": "v", "persistentVolumeClaim": claim})]
+    data = tmp_path / "claims/shop/u-2"
+    data.mkdir(parents=True)
+    data.chmod(0o755)
+    bound = {"metadata": {"uid": "u-2"}, "status": {"phase": "Bound"}}
+    context = volumes.Context(
+        wanted, tmp_path / "pod", 1 << 20, claims=tmp_path / "claims", find=lambda *_: bound
+    )
+    volumes.set_up(context)
+    assert look(data) == expected

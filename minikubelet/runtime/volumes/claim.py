@@ -32,7 +32,8 @@ class Claim:
         make_parent(link)
         if not link.is_symlink():
             link.symlink_to(data)
-        ownership.apply(context.pod, data)
+        if not _source(volume).read_only:  # whoever may only read does not change whose it is either
+            ownership.apply(context.pod, data)
 
     def source(self, context: Context, volume: Volume) -> Path:
         return Path(os.readlink(context.volume_directory(NAME, volume)))
@@ -45,7 +46,11 @@ def claims_of(spec: PodSpec | None) -> set[tuple[str, str]]:
 
 def name(volume: Volume) -> str:
     """Of the claim, "" if the volume is none."""
-    return (volume.persistent_volume_claim or PersistentVolumeClaimVolumeSource()).claim_name or ""
+    return _source(volume).claim_name or ""
+
+
+def _source(volume: Volume) -> PersistentVolumeClaimVolumeSource:
+    return volume.persistent_volume_claim or PersistentVolumeClaimVolumeSource()
 
 
 def _data(context: Context, volume: Volume) -> Path:
