@@ -193,6 +193,8 @@ def test_nothing_is_mounted_below_a_bidirectional_volume(shared: Path) -> None:
     outer = {"mountPath": "/a", "mountPropagation": "Bidirectional"}
     with pytest.raises(CreateContainerError, match="it would stay there"):
         mounts(shared.parent, outer, {"mountPath": "/a/b"}, **host_path(shared))
+    with pytest.raises(CreateContainerError, match="it would stay there"):
+        mounts(shared.parent, outer | {"mountPath": "/./a/"}, {"mountPath": "//a/b"}, **host_path(shared))
     assert len(mounts(shared.parent, outer, {"mountPath": "/ab"}, **host_path(shared))) == 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from minikubelet.errors import CreateContainerError
 from minikubelet.runtime.volumes import host_path, sub_path
@@ -51,13 +51,18 @@ def check_nesting(container: Container) -> None:
     """
     mounts = container.volume_mounts or ()
     for outer in mounts:
-        above = (outer.mount_path or "").rstrip("/") + "/"
+        above = _place(outer)
         for inner in mounts if outer.mount_propagation == BIDIRECTIONAL else ():
-            if inner is not outer and (inner.mount_path or "").startswith(above):
+            if inner is not outer and above in _place(inner).parents:
                 raise CreateContainerError(
                     f'volumeMount "{inner.name}" lies below "{outer.name}", whose mounts propagate to the '
                     "node: it would stay there"
                 )
+
+
+def _place(mount: VolumeMount) -> PurePosixPath:
+    """However it is written."""
+    return PurePosixPath("/", (mount.mount_path or "").lstrip("/"))
 
 
 def _access(mount: VolumeMount, read_only: bool) -> str:
