@@ -77,7 +77,7 @@ class Exec(ABC):
         pidfd, oom_score_adj = monitor.child.pidfd, monitor.spec.oom_score_adj
         streams = Streams()
         try:
-            os.mkdir(self._cgroup)
+            os.mkdir(self._cgroup, 0o755)  # the shim has no umask, and this is seen on the node
             streams = Streams.open(spec, self._null, monitor.devpts)
             with process.open_directory(self._cgroup) as directory, in_pid_namespace(pidfd):
                 self.child = process.start(

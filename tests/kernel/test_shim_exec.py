@@ -49,6 +49,8 @@ def test_exec_runs_in_the_containers_namespaces_with_its_user_and_layer(node: No
     assert (code, late) == (0, False)
     own = container.output().replace("ready\n", "")
     assert said == f"mine\n1000\n/usr\n4\n{own}"
+    shown = container.exec("sh", "-c", "stat -c %a /sys/fs/cgroup/exec-*")[1]
+    assert shown == "755\n", "its cgroup is seen on the node, where others must not make any in it"
 
 
 def test_exec_has_no_more_capabilities_than_the_container(node: Node) -> None:
