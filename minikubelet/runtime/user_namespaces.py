@@ -68,11 +68,11 @@ def _overlap(one: IdRange, other: IdRange) -> bool:
 def _read(file: Path) -> IdRange | None:
     try:
         mapping = json.loads(file.read_text())["uidMappings"][0]
+        return IdRange(int(mapping["hostId"]), int(mapping["length"]))
     except FileNotFoundError:
         return None
     except (ValueError, LookupError, TypeError) as error:
         raise CreatePodSandboxError(f"cannot read the ids of a pod from {file}: {error}") from error
-    return IdRange(int(mapping["hostId"]), int(mapping["length"]))
 
 
 def _write(file: Path, ids: IdRange) -> None:
