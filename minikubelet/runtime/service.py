@@ -21,6 +21,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,9 +128,9 @@ class Service:
 
     async def run_pod_sandbox(self, pod: Pod, attempt: int) -> SandboxStatus:
         settings = self._prepare.pod_cgroup(pod)
-        spec = self._prepare.sandbox(pod, attempt, settings.path)
         async with AsyncExitStack() as undo:
             try:
+                spec = self._prepare.sandbox(pod, attempt, settings.path)
                 self._create_pod_cgroup(settings)
                 undo.push_async_callback(self._cgroups.remove, settings.path)
                 await self._prepare.set_up_volumes(pod)
@@ -229,8 +230,8 @@ class Service:
         try:
             record = await self._ask(sandbox, lambda shim: shim.stop_container(container_id, number, grace))
         except RuntimeServiceError:
-            if sandbox.client is None:
-                return  # the shim was lost meanwhile, and with it everything was killed
+            if await self._is_lost(sandbox):
+                return  # and with the shim everything was killed
             raise
         sandbox.remember(record)
         await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
@@ -402,16 +403,12 @@ class Service:
         client = await ShimClient.connect(directory, lambda event: tell(event))
         try:
             sandbox = Sandbox(await client.subscribe(), directory, client)
+            tell = partial(self._shim_event, sandbox)
+            for event in early:
+                tell(event)
         except BaseException:
             await client.close()
             raise
-
-        def tell_sandbox(event: dict[str, Any]) -> None:
-            self._shim_event(sandbox, event)
-
-        tell = tell_sandbox
-        for event in early:
-            tell(event)
         self._watch(sandbox, client)
         return sandbox
 
@@ -432,14 +429,14 @@ class Service:
             return
         try:
             sandbox = await self._connect(directory)
-            if sandbox.record.network is not None:
-                await self._network.adopt(sandbox.uid, sandbox.record.network.address)
         except ShimUnavailable:
             sandbox = Sandbox(record, directory)
             for container in record.containers:  # its own: the pod may live on in a newer sandbox
                 self._cgroups.kill(f"{sandbox.cgroup}/{container.id}")
             sandbox.lose_shim()
         self._sandboxes.setdefault(sandbox.uid, []).insert(0, sandbox)
+        if sandbox.client is not None and sandbox.record.network is not None:
+            await self._network.adopt(sandbox.uid, sandbox.record.network.address)
 
     def _shim_event(self, sandbox: Sandbox, event: dict[str, Any]) -> None:
         if event["event"] == "container_died":
@@ -460,6 +457,12 @@ class Service:
         self._cgroups.kill(sandbox.cgroup)
         sandbox.lose_shim()
         self._tell(sandbox.uid, "SandboxDied")
+
+    async def _is_lost(self, sandbox: Sandbox) -> bool:
+        """Who waits for an answer hears that the line is broken a moment before `_shim_lost` is called."""
+        if sandbox.client is not None and sandbox.client.closed and sandbox.watch is not None:
+            await asyncio.wait([sandbox.watch])
+        return sandbox.client is None
 
     async def _shut_down(self, sandbox: Sandbox) -> None:
         client = sandbox.let_go()

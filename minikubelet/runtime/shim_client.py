@@ -84,7 +84,8 @@ class ZygoteClient:
             return
         self._collect()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             root = str(Path(minikubelet.__file__).parents[1])
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-X", "utf8", "-c", _ZYGOTE, root, str(theirs.fileno())],
@@ -94,9 +95,10 @@ class ZygoteClient:
                 env={name: os.environ[name] for name in ("TZ",) if name in os.environ},
                 start_new_session=True,
             )
-        if self._cgroup:
-            cgroup.create(self._cgroup)
-            cgroup.write(self._cgroup, "cgroup.procs", str(self._process.pid))
+            if self._cgroup:
+                cgroup.create(self._cgroup)
+                cgroup.write(self._cgroup, "cgroup.procs", str(self._process.pid))
+            undo.pop_all()
         ours.setblocking(False)
         self._socket = ours
         self._reader = asyncio.create_task(self._read(ours), name="zygote answers")
@@ -308,9 +310,10 @@ class ShimClient:
             future.set_result(message["result"])
 
     async def close(self) -> None:
+        """At once, also if the shim does not read what it was sent; who waits for an answer gets none."""
+        self._writer.transport.abort()
         self._task.cancel()
         await asyncio.wait([self._task])
-        self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
