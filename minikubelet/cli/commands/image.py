@@ -220,6 +220,8 @@ def _show(response: Response) -> None:
     with response:
         for line in response.lines():
             step: dict[str, Any] = json.loads(line)
+            if sys.stderr.isatty():
+                click.echo("\r\033[K", err=True, nl=False)  # the step before, if it was shown
             if "error" in step:
                 raise StatusError(step["error"])
             if "loaded" in step:
@@ -232,9 +234,9 @@ def _show(response: Response) -> None:
 
 
 def _show_progress(step: dict[str, Any]) -> None:
-    """One line of the terminal, written over again and again; gone before anything else is said."""
+    """One line of the terminal, which goes with the next step."""
     text = step.get("resolved") or f"{size_text(step.get('bytes', 0))} of {size_text(step.get('of', 0))}"
-    click.echo(f"\r\033[K{text}\r", err=True, nl=False)
+    click.echo(text, err=True, nl=False)
 
 
 def _rows(item: dict[str, Any]) -> list[list[str]]:

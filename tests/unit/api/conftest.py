@@ -105,8 +105,11 @@ class SmallNode:
         yield {"loaded": ["localhost/x"]}
 
     async def pull_image(self, name):
-        raise NotFound(f'image "{name}" not found')
-        yield {}
+        if name == "x":
+            raise NotFound(f'image "{name}" not found')
+        yield {"resolved": f"docker.io/library/{name}@sha256:{'0' * 64}"}
+        yield {"bytes": 1_000_000, "of": 2_500_000}
+        yield {"pulled": name}
 
     async def remove_image(self, name):
         return {"removed": [name]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -320,3 +321,14 @@ def test_images(cli, tmp_path):
     assert cli.ok("image", "rm", "a", "b") == 'image "a" removed\nimage "b" removed\n'
     assert cli.ok("image", "prune") == "0B freed\n"
     assert 'image "x" not found' in cli.fails("image", "pull", "x")
+    assert cli.ok("image", "pull", "app") == 'image "app" pulled\n'
+
+
+def test_a_pull_shows_its_progress_on_a_terminal_and_takes_it_away(cli, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = cli("image", "pull", "app")
+    assert result.out == 'image "app" pulled\n'
+    before, resolved, progress, after = result.err.split("\r\033[K")
+    assert (before, after) == ("", "")
+    assert resolved.startswith("docker.io/library/app@sha256:0")
+    assert progress == "1MB of 2.5MB"
