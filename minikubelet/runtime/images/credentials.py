@@ -64,7 +64,10 @@ def entries_of_secret(secret: Mapping[str, Any]) -> list[Entry]:
 
 def entries(config: bytes) -> list[Entry]:
     """Of a `config.json`, or of the older `.dockercfg` that has no `auths` around it. ValueError: no JSON."""
-    document = json.loads(config)
+    try:
+        document = json.loads(config)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("not an object")
     auths = document.get("auths", document)

@@ -87,6 +87,8 @@ def test_secrets_of_dockers_types_count_and_no_others() -> None:
     assert entries_of_secret(secret) == [Entry("x", Credentials("ann", "pw"))]
     assert entries_of_secret(secret | {"type": "Opaque"}) == []
     assert entries_of_secret(secret | {"data": {".dockerconfigjson": "!"}}) == []
+    deep = base64.b64encode(b"[" * 100_000).decode()
+    assert entries_of_secret(secret | {"data": {".dockerconfigjson": deep}}) == []
     older = {
         "type": "kubernetes.io/dockercfg",
         "data": {".dockercfg": base64.b64encode(b'{"x": 1}').decode()},
