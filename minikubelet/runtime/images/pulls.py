@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ PASSED_ON = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
 @dataclass(slots=True)
 class _Running:
     task: asyncio.Task[str]
-    told: list[Told] = field(default_factory=list)
+    told: list[Told]
     waiting: int = 0
 
 
@@ -46,9 +46,9 @@ class Pulls:
         key = (str(reference), tuple(credentials))
         running = self._running.get(key)
         if running is None:
-            task = asyncio.create_task(self._pull(key, reference, credentials), name=f"pull {reference}")
-            running = self._running[key] = _Running(task)
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+            told_of: list[Told] = []
+            task = asyncio.create_task(self._pull(reference, credentials, told_of), name=f"pull {reference}")
+            running = self._running[key] = _Running(task, told_of)
         if told is not None:
             running.told.append(told)
         running.waiting += 1
@@ -58,13 +58,11 @@ class Pulls:
             running.waiting -= 1
             if told is not None:
                 running.told.remove(told)
-            if not running.waiting and not running.task.done():
+            if not running.waiting:
                 running.task.cancel()
-                self._running.pop(key, None)
+                del self._running[key]
 
-    async def _pull(
-        self, key: tuple[str, tuple[Credentials, ...]], reference: Reference, known: Sequence[Credentials]
-    ) -> str:
+    async def _pull(self, reference: Reference, known: Sequence[Credentials], told: list[Told]) -> str:
         request = {
             "image": str(reference),
             "credentials": [asdict(one) for one in known],
@@ -85,8 +83,7 @@ class Pulls:
                     raise ImageError(step["reason"], step["error"])
                 if "images" in step:
                     return str(step["images"][0])
-                running = self._running.get(key)
-                for tell in list(running.told) if running else ():
+                for tell in list(told):
                     tell(step)
             raise ImageError("ErrImagePull", f'failed to pull image "{reference}": the puller was killed')
         finally:
