@@ -1,8 +1,9 @@
 """What nobody needs any more is removed (kubelet-behaviour 14.3).
 
 Every minute: the dead containers of evicted pods (those of deleted ones went with them), and folders of pods
-that do not exist, which an agent that was killed may have left. Every five minutes: images, if their disk is
-getting full. And whatever there is of both when the disk is under pressure (`reclaim`).
+that do not exist, which an agent that was killed may have left. Every five minutes: what loads and pulls that
+were killed have left, and images, if their disk is getting full. And whatever there is of all that when the
+disk is under pressure (`reclaim`).
 
 The first round is one period after the start: a node that has just booted runs nothing yet, and would take
 every image for unused.
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 CONTAINER_PERIOD = 60.0
 ROUNDS_BETWEEN_IMAGES = 5
+PULL_GIVEN_UP = 3600.0  # seconds: what a pull has fetched waits so long for its next attempt
 
 
 class ImageGCError(MinikubeletError):
@@ -88,6 +90,7 @@ class GarbageCollector:
 
     async def reclaim(self) -> None:
         """All that nobody uses: dead containers, also those that would be kept as lastState, and images."""
+        await self._use.images.remove_unfinished(0.0)
         for worker in list(self._use.workers()):
             await self._remove_dead(worker, keep_newest=not worker.stopped.is_set())
         in_use = await self._look()
@@ -103,16 +106,20 @@ class GarbageCollector:
 
     async def collect_images(self) -> None:
         """Raises ImageGCError when the disk stays too full."""
+        await self._use.images.remove_unfinished(PULL_GIVEN_UP)
         in_use, now = await self._look(), self._use.clock.monotonic()
+        candidates = self._candidates()
         if now - self._began >= self._settings.maximum_age:
-            await self._delete(too_old(self._candidates(), self._ages, in_use, self._settings, now))
+            old = too_old(candidates, self._ages, in_use, self._settings, now)
+            await self._delete(old)
+            candidates = [image for image in candidates if image not in old]
         disk = self._use.image_disk()
         if disk.capacity == 0:
             raise ImageGCError("invalid capacity 0 on image filesystem")
         wanted = bytes_to_free(disk.available, disk.capacity, self._settings)
         if not wanted:
             return
-        chosen = choose(self._candidates(), self._ages, in_use, wanted, self._settings, now)
+        chosen = choose(candidates, self._ages, in_use, wanted, self._settings, now)
         await self._delete(chosen)
         freed = sum(image.size for image in chosen)
         if freed < wanted:
@@ -127,7 +134,7 @@ class GarbageCollector:
         """Only the second failure in a row is an Event."""
         try:
             await self.collect_images()
-        except (ImageGCError, OSError) as error:
+        except (ImageGCError, RuntimeServiceError, OSError) as error:
             logger.warning("cannot collect images: %s", error)
             if self._failed_before:
                 self._use.node.node_event("Warning", "ImageGCFailed", str(error))

@@ -34,8 +34,7 @@ class NodeAccess(NodeImages):
         """Also the images that volumes of pods show."""
         pods = [from_dict(Pod, pod) for pod in self.store.list("pods")[0]]
         shown = {reference for pod in pods for reference in images_of(pod.spec)}
-        found = [self._images.resolve(reference) for reference in shown]
-        return await super()._in_use() | {image.id for image in found if image is not None}
+        return await super()._in_use() | self._images.ids_of(shown)
 
     def refuse(self, pod: Pod) -> list[FieldError]:
         """Limits that this node cannot keep (DESIGN, rule 6)."""

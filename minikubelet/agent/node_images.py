@@ -50,19 +50,16 @@ class NodeImages:
 
     async def pull_image(self, name: str) -> AsyncIterator[dict[str, Any]]:
         """Step by step, with the node's own credentials; whoever stops listening stops the pull."""
-        steps: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        steps: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: that was the last
         try:
             known = self._images.node_credentials(Reference.parse(name))
             pull = asyncio.create_task(
                 self._images.ensure(name, "Always", lambda: known, told=steps.put_nowait), name=f"pull {name}"
             )
+            pull.add_done_callback(lambda _: steps.put_nowait(None))
             try:
-                while not pull.done():
-                    step = asyncio.create_task(steps.get())
-                    await asyncio.wait((pull, step), return_when=asyncio.FIRST_COMPLETED)
-                    if step.done():
-                        yield step.result()
-                    step.cancel()
+                while step := await steps.get():
+                    yield step
                 image = pull.result()
             finally:
                 pull.cancel()
@@ -90,8 +87,7 @@ class NodeImages:
     async def _in_use(self) -> set[str]:
         """The ids of all images that an instance of a container was made from."""
         pods = [await self._service.pod_status(uid) for uid in await self._service.list_pods()]
-        found = (self._images.resolve(c.image_id) for pod in pods for c in pod.containers if c.image_id)
-        return {image.id for image in found if image is not None}
+        return self._images.ids_of(c.image_id for pod in pods for c in pod.containers if c.image_id)
 
 
 def _shown(image: Image) -> dict[str, Any]:

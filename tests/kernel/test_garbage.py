@@ -18,10 +18,11 @@ from minikubelet.agent.garbage_collector import Belongings, GarbageCollector, Im
 from minikubelet.agent.image_gc import ImageGCSettings
 from minikubelet.config import Paths
 from minikubelet.runtime.images import HOST_IMAGE, Image, ImageStore
+from minikubelet.runtime.images.records import Records
 from minikubelet.runtime.node_stats import Left
 from minikubelet.v1 import PodStatus
 from tests.contract.test_runtime_service import FAILS, STAYS, Stage, real_stage
-from tests.kernel.test_images import docker_archive, entry, folder, tar
+from tests.kernel.test_images import NAME, docker_archive, entry, folder, tar
 from tests.unit.agent.pods import make_pod
 
 KIB = 1 << 10
@@ -69,7 +70,12 @@ class EvictedWorker:
 
 
 def collector(
-    service: Any, images: Any, around: Neighbours, clock: Clock, known: tuple[str, ...] = ()
+    service: Any,
+    images: Any,
+    around: Neighbours,
+    clock: Clock,
+    known: tuple[str, ...] = (),
+    settings: ImageGCSettings = ImageGCSettings(),  # noqa: B008  # it is frozen
 ) -> GarbageCollector:
     use = Belongings(
         service=service,
@@ -81,7 +87,7 @@ def collector(
         in_use=around.used,
         image_disk=lambda: around.disk,
     )
-    return GarbageCollector(ImageGCSettings(), use)
+    return GarbageCollector(settings, use)
 
 
 async def three_images(paths: Paths, tmp_path: Path) -> tuple[ImageStore, list[Image]]:
@@ -120,6 +126,59 @@ def test_the_image_used_longest_ago_goes_and_the_rest_stay(tmp_path: Path) -> No
         await garbage.reclaim()  # the disk is under pressure: all that nobody uses
         assert names(store) == {three.id, store.find(HOST_IMAGE).id}
         assert around.events == []
+
+    asyncio.run(story())
+
+
+def test_what_killed_loads_and_pulls_have_left_goes_unless_somebody_is_at_work(tmp_path: Path) -> None:
+    """A pull that was killed a moment ago is soon gone on with; under pressure its beginning goes as well."""
+
+    async def story() -> None:
+        paths = Paths.under(tmp_path / "root")
+        store = ImageStore(paths)
+        await store.start()
+        records = Records(paths.images)
+        with records.pulling():
+            old, new = records.partial / ("0" * 64), records.partial / ("1" * 64)
+        for path in (old, new):
+            path.write_bytes(b"begun")
+        os.utime(old, (0, 0))
+        (paths.images / "aside/layers").mkdir(parents=True)
+        garbage = collector(None, store, Neighbours(), LaterClock())
+        with records.pulling(), records.lock():
+            await garbage.collect_images()
+            assert old.exists()
+            assert (paths.images / "aside").exists()
+        await garbage.collect_images()
+        assert not (paths.images / "aside").exists()
+        assert [path for path in (old, new) if path.exists()] == [new]
+        await garbage.reclaim()
+        assert not new.exists()
+
+    asyncio.run(story())
+
+
+def test_an_image_that_comes_while_others_go_is_left_alone(tmp_path: Path) -> None:
+    """imageMaximumGCAge takes two; meanwhile another one is loaded, and then the disk is too full."""
+
+    async def story() -> None:
+        store, _ = await three_images(Paths.under(tmp_path / "root"), tmp_path)
+        around, clock = Neighbours(disk=Left(100, 1000)), LaterClock()
+        settings = ImageGCSettings(maximum_age=3600)
+        garbage = collector(None, store, around, clock, settings=settings)
+        await garbage.try_images()
+        clock.later = 7200
+        archive = tmp_path / "late.tar"
+        archive.write_bytes(docker_archive([tar([(entry("late"), os.urandom(64 * KIB))])]))
+        delete = store.delete
+
+        async def slow_delete(ids: Collection[str]) -> int:
+            await store.load(archive)
+            return await delete(ids)
+
+        store.delete = slow_delete  # type: ignore[method-assign]
+        await garbage.try_images()
+        assert [image.tags for image in store.list() if image.size] == [(NAME,)]
 
     asyncio.run(story())
 

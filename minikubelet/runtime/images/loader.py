@@ -73,7 +73,8 @@ def main() -> int:
 
 def load(store: Path, path: str) -> list[ImageRecord]:
     """The images of the archive, complete and recorded in the store. Raises ImageError, OSError."""
-    with _exclusive(store), _aside(store) as aside, _opened(path, aside) as source:
+    # Read first: a client that sends slowly must not keep everybody else from the store.
+    with _opened(path, store) as source, _exclusive(store), _aside(store) as aside:
         return _place(store, aside, source, archive.images_of(source))
 
 
@@ -254,26 +255,28 @@ def _aside(store: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _opened(path: str, aside: Path) -> Iterator[archive.Source]:
-    """The archive; a stream or a compressed tar is spooled to a file first, as it must be sought in."""
+def _opened(path: str, store: Path) -> Iterator[archive.Source]:
+    """The archive; a stream or a compressed tar is spooled to a file first, as it must be sought in. The file
+    has no name: it goes with the process.
+    """
     if path != "-" and os.path.isdir(path):
         yield archive.DirectorySource(path)
         return
-    with sys.stdin.buffer if path == "-" else open(path, "rb") as stream, _spooled(stream, aside) as file:
+    with sys.stdin.buffer if path == "-" else open(path, "rb") as stream, _spooled(stream, store) as file:
         yield archive.TarSource(file)
 
 
 @contextmanager
-def _spooled(stream: IO[bytes], aside: Path) -> Iterator[IO[bytes]]:
+def _spooled(stream: IO[bytes], store: Path) -> Iterator[IO[bytes]]:
     packed = _Counted(stream)
     plain = _decompressed(packed)
     if isinstance(plain, _Prefixed) and stream.seekable():
         stream.seek(0)
         yield stream
         return
-    with tempfile.TemporaryFile(dir=aside) as file:
+    with tempfile.TemporaryFile(dir=store) as file:
         try:
-            _copy(_Counted(plain, packed), file, _room(aside))
+            _copy(_Counted(plain, packed), file, _room(store))
         except BadLayer as error:
             raise _bad(str(error)) from error
         file.seek(0)

@@ -8,7 +8,8 @@ It prints one line of JSON per step; the last one is {"images": [...]} or {"reas
     fetch      configuration, then those layers that the store lacks, a few at a time
     place      the loader's: unpack, check the content, rename, record
 
-    STORE/partial/HEX    a blob while it is fetched; what a killed pull has left is gone on with by the next
+    STORE/partial/HEX    a blob while it is fetched; what a killed pull has left is gone on with by the next,
+                         or removed when nobody wants it any more (`Records.remove_unfinished`)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from io import FileIO
@@ -57,7 +58,8 @@ def main() -> int:
         answer: dict[str, Any] = {"images": [record.id]}
     except ImageError as error:
         answer = {"reason": error.reason, "error": f'failed to pull and unpack image "{reference}": {error}'}
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ValueError, RecursionError) as error:
+        # ValueError: urllib and http.client refuse addresses and headers that a registry may have made up.
         text = f'failed to pull and unpack image "{reference}": {error or "out of memory"}'
         answer = {"reason": "ErrImagePull", "error": text}
     say(answer)
@@ -106,7 +108,7 @@ class Pull:
         self._store, self._reference, self._registry = store, reference, registry
         self._allowed = allowed
         self._progress = Progress()
-        self._partial = store / "partial"
+        self._partial = Records(store).partial
 
     def run(self) -> ImageRecord:
         try:
@@ -121,8 +123,7 @@ class Pull:
         known = self._known(digested)
         if known is not None:
             return known
-        self._partial.mkdir(mode=0o700, exist_ok=True)
-        with self._fetched(image.config) as file:
+        with Records(self._store).pulling(), self._fetched(image.config) as file:
             config = file.read(MAX_CONFIG + 1)
             if len(config) > MAX_CONFIG:
                 raise failed(f"the configuration is larger than {MAX_CONFIG} bytes")
@@ -137,8 +138,8 @@ class Pull:
                 self._allowed,
             )
             (record,) = loader.place(self._store, Fetched(self._partial), [found])
-        for blob in (image.config, *layers):
-            self._path(blob).unlink(missing_ok=True)
+            for blob in (image.config, *layers):
+                self._path(blob).unlink(missing_ok=True)
         return record
 
     def _for_this_machine(self, manifest: Manifest, depth: int) -> Manifest:
@@ -175,14 +176,13 @@ class Pull:
             if not (records.layer(diff_id).exists() and records.blob(layer.digest).exists())
         ]
         self._progress.total = sum(layer.size for layer in missing)
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
-            fetches = [threads.submit(self._fetch, layer) for layer in dict.fromkeys(missing)]
-            try:
-                for fetch in fetches:
-                    fetch.result()
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
+        threads = ThreadPoolExecutor(SIDE_BY_SIDE)
+        try:
+            for fetch in as_completed(threads.submit(self._fetch, layer) for layer in dict.fromkeys(missing)):
+                fetch.result()
+        finally:
+            # When one has failed nobody waits for the others: they end with the process.
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, blob: Descriptor) -> None:
         with self._fetched(blob):

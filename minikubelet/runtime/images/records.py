@@ -4,8 +4,8 @@
     STORE/blobs/HEX          what was fetched or loaded, as it was, so that `image save` can hand it on:
                              manifest, configuration, packed layers; named by its digest
     STORE/layers/HEX/diff    one unpacked layer, named by its diff id, shared by all images that have it
-    STORE/l/SHORT            link to a layer's diff: overlayfs takes all layers of an image in one page of
-    text STORE/aside              unfinished work
+    STORE/aside              unfinished work of the load or pull that holds the lock
+    STORE/partial/HEX        blobs on their way from a registry (see `puller`)
     STORE/lock               held while any of this is changed
 
 A layer exists only when it is complete, a record only when its layers exist; a name belongs to one image.
@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class ImageRecord:
     layers: list[str]  # diff ids, top first
     config: ImageConfig
     size: int
-    tags: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)  # the newest last
     digests: list[str] = field(default_factory=list)
     manifest: str = ""  # digest of its manifest among the blobs
     # Who may use it without asking its registry: fingerprints of credentials, or everybody.
@@ -53,20 +53,42 @@ class Records:
             (store / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """One writer at a time, among processes too; freed by the kernel if its holder dies."""
+    def lock(self, *, wait: bool = True) -> Iterator[None]:
+        """One writer at a time, among processes too; freed by the kernel if its holder dies. BlockingIOError
+        if somebody has it and we do not `wait`.
+        """
         with open(self._store / "lock", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
 
+    @property
+    def partial(self) -> Path:
+        return self._store / "partial"
+
+    @contextmanager
+    def pulling(self, *, alone: bool = False) -> Iterator[None]:
+        """As long as it lasts nobody clears `partial`; `alone`: nobody pulls, else BlockingIOError."""
+        self.partial.mkdir(mode=0o700, exist_ok=True)
+        directory = os.open(self.partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(directory)
+
     def all(self) -> list[ImageRecord]:
-        return [_load(path.read_bytes()) for path in sorted((self._store / "images").glob("*.json"))]
+        """Read without the lock: one that is removed meanwhile is left out."""
+        found = []
+        for path in sorted((self._store / "images").glob("*.json")):
+            with suppress(FileNotFoundError):
+                found.append(_load(path.read_bytes()))
+        return found
 
     def add(self, record: ImageRecord) -> ImageRecord:
         """Write the record, joined with what was there under its id; its names leave their former images."""
         for other in self.all():
             if other.id == record.id:
-                record.tags = _union(other.tags, record.tags)
+                record.tags = [*(tag for tag in other.tags if tag not in record.tags), *record.tags]
                 record.digests = _union(other.digests, record.digests)
                 record.manifest = record.manifest or other.manifest
                 record.allowed = _union(other.allowed, record.allowed)
@@ -110,6 +132,19 @@ class Records:
                 freed += path.stat().st_size
                 path.unlink()
         return freed
+
+    def remove_unfinished(self, older_than: float) -> None:
+        """What killed loads have left, and blobs that no pull has gone on with since `older_than`, seconds
+        since the epoch. Nothing while somebody is at work on it.
+        """
+        aside = self._store / "aside"
+        with suppress(BlockingIOError), self.lock(wait=False):
+            if aside.exists():
+                shutil.rmtree(aside)
+        with suppress(BlockingIOError), self.pulling(alone=True):
+            for path in self.partial.iterdir():
+                if path.stat().st_mtime < older_than:
+                    path.unlink()
 
     def _blobs_of(self, record: ImageRecord) -> Iterator[str]:
         manifest = self.blob(record.manifest)

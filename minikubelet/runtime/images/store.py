@@ -20,7 +20,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minikubelet.config import Paths
 from minikubelet.errors import ImageError
@@ -32,6 +32,8 @@ from minikubelet.runtime.images.records import EVERYBODY, ImageRecord, Records
 from minikubelet.runtime.images.reference import Reference, is_digest
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HOST_IMAGE = "localhost/host:latest"
 HOST_ID = "sha256:" + hashlib.sha256(HOST_IMAGE.encode()).hexdigest()
@@ -56,8 +58,12 @@ class Image:
 
     @property
     def name(self) -> str:
-        """What people call it: its first tag, else its id."""
-        return self.tags[0] if self.tags else self.id
+        """What people call it: the tag it got last, else its id."""
+        return self.tags[-1] if self.tags else self.id
+
+    def name_for(self, asked: Reference) -> str:
+        """What status shows as image: the tag that was asked for, if that is how it was asked for."""
+        return asked.tagged if asked.tagged in self.tags else self.name
 
     def is_open_to(self, credentials: Sequence[Credentials]) -> bool:
         """May who has these use it without asking its registry, though not everybody may
@@ -83,6 +89,8 @@ class ImageStore:
         )
         self._images: dict[str, Image] = {}
         self._by_name: dict[str, Image] = {}
+        self._reading = asyncio.Lock()  # a look that began earlier must not overwrite a later one's result
+        self._changing = asyncio.Lock()  # one thread at a time waits for a load that holds the store's lock
         self.asked_for: dict[str, float] = {}  # image id → when a container last wanted it, monotonic
 
     async def start(self) -> None:
@@ -99,15 +107,27 @@ class ImageStore:
 
     def find(self, reference: str) -> Image:
         """The same for people, who may abbreviate an id. Raises ImageError if there is none."""
+        whole_id = f"sha256:{reference}"
+        image = self.resolve(whole_id if is_digest(whole_id) else reference)
         digits = reference.removeprefix("sha256:")
-        if len(digits) >= SHORTEST_ID:
+        if image is None and len(digits) >= SHORTEST_ID:
             found = [image for key, image in self._images.items() if key[len("sha256:") :].startswith(digits)]
-            if len(found) == 1:
-                return found[0]
-        image = self.resolve(reference)
+            image = found[0] if len(found) == 1 else None
         if image is None:
             raise ImageError("ImageNotFound", f'image "{reference}" is not on this node')
         return image
+
+    def ids_of(self, references: Iterable[str]) -> set[str]:
+        """Of those images that are here. A name that nobody can read names none: pods may have such."""
+        found = set()
+        for reference in references:
+            try:
+                image = self.resolve(reference)
+            except ImageError:
+                continue
+            if image is not None:
+                found.add(image.id)
+        return found
 
     def list(self) -> Sequence[Image]:
         return sorted(self._images.values(), key=lambda image: image.name)
@@ -137,22 +157,21 @@ class ImageStore:
         Before a registry is asked `about_to_pull` is called, which may raise, then `credentials`; `told`
         hears of the progress.
         """
-        found = self.resolve(image)
-        is_own = not is_digest(image) and Reference.parse(image).domain == NODE_DOMAIN
+        found, name = self.resolve(image), Reference.parse(image)
+        is_own = not is_digest(image) and name.domain == NODE_DOMAIN
         known: Sequence[Credentials] | None = None
         if found is not None and EVERYBODY not in found.allowed:
             known = credentials()
         may_use = found is not None and (known is None or found.is_open_to(known))
         if found is not None and may_use and (is_own or pull_policy != "Always"):
             self.asked_for[found.id] = time.monotonic()
-            return ImageRef(image=found.name, image_id=found.reference, size=found.size)
+            return ImageRef(found.name_for(name), found.reference, found.size)
         if pull_policy == "Never":
             raise ImageError(
                 "ErrImageNeverPull", f'Container image "{image}" is not present with pull policy of Never'
             )
         if about_to_pull is not None:
             about_to_pull()
-        name = Reference.parse(image)
         if is_own:
             raise ImageError(
                 "ErrImagePull",
@@ -161,12 +180,9 @@ class ImageStore:
         began = time.monotonic()
         image_id = await self._pulls.pull(name, credentials() if known is None else known, told)
         await self._refresh()
-        pulled = self._images[image_id]
-        self.asked_for[image_id] = time.monotonic()
-        took = time.monotonic() - began
-        return ImageRef(
-            image=pulled.name, image_id=pulled.reference, size=pulled.size, pulled=True, pull_seconds=took
-        )
+        pulled = self._here(image_id)
+        now = self.asked_for[image_id] = time.monotonic()
+        return ImageRef(pulled.name_for(name), pulled.reference, pulled.size, True, now - began)
 
     def node_credentials(self, image: Reference) -> Sequence[Credentials]:
         """Of the node's own docker configurations; one that cannot be read is left out, and said so."""
@@ -242,9 +258,8 @@ class ImageStore:
             tags=[tag],
             directory=path,
         )
-        await asyncio.to_thread(self._locked_add, record)
-        await self._refresh()
-        return self._images[record.id]
+        await self._change(lambda: self._locked_add(record))
+        return self._here(record.id)
 
     async def remove(self, reference: str, in_use: Collection[str]) -> Sequence[str]:
         """Take a name away, and with the last name the image; what was removed, in words. `in_use` holds ids.
@@ -257,13 +272,11 @@ class ImageStore:
         by_name = not image.id.removeprefix("sha256:").startswith(reference.removeprefix("sha256:"))
         tag = Reference.parse(reference).tagged if by_name else ""
         if tag in image.tags and len(image.tags) > 1:
-            await asyncio.to_thread(self._untag, image.id, tag)
-            await self._refresh()
+            await self._change(lambda: self._untag(image.id, tag))
             return [f"untagged {tag}"]
         if image.id in in_use:
             raise ImageError("ImageInUse", f"image {image.name} is in use by a container")
-        await asyncio.to_thread(self._remove, [image.id])
-        await self._refresh()
+        await self._change(lambda: self._remove([image.id]))
         return [*(f"untagged {name}" for name in image.tags), f"deleted {image.id}"]
 
     async def prune(self, in_use: Collection[str], *, every: bool = False) -> tuple[Sequence[str], int]:
@@ -273,26 +286,41 @@ class ImageStore:
             for image in self._images.values()
             if image.id not in in_use and image.id != HOST_ID and (every or not image.tags)
         ]
-        freed = await asyncio.to_thread(self._remove, ids)
-        await self._refresh()
-        return ids, freed
+        return ids, await self._change(lambda: self._remove(ids))
 
     async def delete(self, ids: Collection[str]) -> int:
-        """These images with all their names; the bytes freed. For the garbage collector, which says why."""
-        for image_id in ids:
-            logger.info("removing image %s: nobody uses it", self._images[image_id].name)
-        freed = await asyncio.to_thread(self._remove, ids)
-        await self._refresh()
-        return freed
+        """Those that are still here, with all their names; the bytes freed. For the garbage collector."""
+        here = [self._images[image_id] for image_id in ids if image_id in self._images]
+        for image in here:
+            logger.info("removing image %s: nobody uses it", image.name)
+        return await self._change(lambda: self._remove([image.id for image in here]))
+
+    async def remove_unfinished(self, unused_for: float) -> None:
+        """What killed loads and pulls have left; of a pull what nobody went on with for so many seconds."""
+        older_than = time.time() - unused_for
+        await asyncio.to_thread(lambda: Records(self._directory).remove_unfinished(older_than))
 
     # Below: in a worker thread, except where awaited
 
+    async def _change(self, work: Callable[[], T]) -> T:
+        async with self._changing:
+            result = await asyncio.to_thread(work)
+        await self._refresh()
+        return result
+
     async def _refresh(self) -> None:
-        records = await asyncio.to_thread(lambda: Records(self._directory).all())
-        images = [self._host, *(self._image(record) for record in records)]
-        self._images = {image.id: image for image in images}
-        self.asked_for = {key: at for key, at in self.asked_for.items() if key in self._images}
-        self._by_name = {name: image for image in images for name in (*image.tags, *image.digests)}
+        async with self._reading:
+            records = await asyncio.to_thread(lambda: Records(self._directory).all())
+            images = [self._host, *(self._image(record) for record in records)]
+            self._images = {image.id: image for image in images}
+            self.asked_for = {key: at for key, at in self.asked_for.items() if key in self._images}
+            self._by_name = {name: image for image in images for name in (*image.tags, *image.digests)}
+
+    def _here(self, image_id: str) -> Image:
+        """One that has just been recorded; somebody may have removed it already."""
+        if image_id not in self._images:
+            raise ImageError("ErrImagePull", f"image {image_id} was removed as soon as it was here")
+        return self._images[image_id]
 
     def _image(self, record: ImageRecord) -> Image:
         paths = Records(self._directory)
@@ -317,7 +345,7 @@ class ImageStore:
         if "error" in result:
             raise ImageError(result["reason"], result["error"])
         await self._refresh()
-        return [self._images[image_id] for image_id in result["images"]]
+        return [self._here(image_id) for image_id in result["images"]]
 
     def _locked_add(self, record: ImageRecord) -> None:
         records = Records(self._directory)
