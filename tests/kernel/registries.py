@@ -91,8 +91,12 @@ class RealRegistry:
         self._process.wait()
 
 
-def image_layout(directory: Path, layers: list[bytes], **config: Any) -> Path:
-    """An OCI image layout with one image, as strict readers want it; layers are plain tars, bottom first."""
+def image_layout(
+    directory: Path, layers: list[bytes], pack: Callable[[bytes], bytes] | None = None, **config: Any
+) -> Path:
+    """An OCI image layout with one image, as strict readers want it; layers are plain tars, bottom first,
+    packed by gzip, or by `pack`, which is zstd.
+    """
     blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -113,7 +117,12 @@ def image_layout(directory: Path, layers: list[bytes], **config: Any) -> Path:
         "schemaVersion": 2,
         "mediaType": f"{oci}.manifest.v1+json",
         "config": put(json.dumps(configuration).encode(), f"{oci}.config.v1+json"),
-        "layers": [put(gzip.compress(layer, 1), f"{oci}.layer.v1.tar+gzip") for layer in layers],
+        "layers": [
+            put(pack(layer), f"{oci}.layer.v1.tar+zstd")
+            if pack
+            else put(gzip.compress(layer, 1), f"{oci}.layer.v1.tar+gzip")
+            for layer in layers
+        ],
     }
     entry = put(json.dumps(manifest).encode(), f"{oci}.manifest.v1+json")
     (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))

@@ -16,6 +16,7 @@ import lzma
 import os
 import subprocess
 import tarfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from minikubelet.config import Paths
 from minikubelet.errors import ImageError
 from minikubelet.runtime.images import HOST_IMAGE, Image, ImageStore
 from minikubelet.runtime.images.layer import BadLayer, unpack
+from minikubelet.runtime.images.records import ImageRecord, Records
+from minikubelet.runtime.images.store import HOST_ID
 
 NAME = "example.com/team/app:v1"
 NO_ROOM = r"larger than an unpacked layer may be|No space left|is free"
@@ -196,6 +199,31 @@ def test_an_oci_layout_is_loaded_from_a_directory_and_from_a_tar(paths: Paths, t
     assert first.tags == (NAME,)
     assert first.digests[0].startswith("example.com/team/app@sha256:")
     assert started(paths).resolve(first.digests[0]) == first
+
+
+def test_a_name_by_digest_is_no_tag(paths: Paths, tmp_path: Path) -> None:
+    layout = oci_layout(tmp_path / "layout", [tar(ONE_FILE)])
+    index = json.loads((layout / "index.json").read_text())
+    name = f"example.com/team/app@{index['manifests'][0]['digest']}"
+    index["manifests"][0]["annotations"] = {"io.containerd.image.name": name}
+    (layout / "index.json").write_text(json.dumps(index))
+    (image,) = load(paths, layout)
+    assert image.tags == ()
+    assert image.name == image.id
+
+
+def test_indexes_within_indexes_are_counted(paths: Paths, tmp_path: Path) -> None:
+    """Forty times forty here; it could be a hundred thousand to the fourth."""
+    blobs = tmp_path / "layout/blobs/sha256"
+    blobs.mkdir(parents=True)
+    document: dict[str, Any] = {"manifests": []}
+    for _ in range(2):
+        data = json.dumps(document).encode()
+        (blobs / digest(data)[7:]).write_bytes(data)
+        document = {"manifests": [{"digest": digest(data), "size": len(data)}] * 40}
+    (tmp_path / "layout/index.json").write_text(json.dumps(document))
+    with pytest.raises(ImageError, match="more than 1000 manifests"):
+        load(paths, tmp_path / "layout")
 
 
 def test_an_image_for_another_machine_is_refused(paths: Paths, tmp_path: Path) -> None:
@@ -471,6 +499,24 @@ def test_a_damaged_archive_changes_nothing(paths: Paths, data: bytes, message: s
     assert files_of(paths.images) == []
 
 
+def test_a_sparse_file_is_no_layer(paths: Paths, tmp_path: Path) -> None:
+    """The layer is here already, so it would not be unpacked, only kept as it is: 64 MiB out of nothing."""
+    load_bytes(paths, GOOD)
+    work = tmp_path / "archive"
+    (work / "0").mkdir(parents=True)
+    (work / "config.json").write_bytes(CONFIG)
+    with (work / "0/layer.tar").open("wb") as file:
+        file.truncate(64 << 20)
+    manifest = [{"Config": "config.json", "Layers": ["0/layer.tar"]}]
+    (work / "manifest.json").write_text(json.dumps(manifest))
+    subprocess.run(
+        ["tar", "--sparse", "--format=gnu", "-cf", "../sparse.tar", "."], cwd=work, check=True, timeout=60
+    )
+    assert (tmp_path / "sparse.tar").stat().st_size < 1 << 20
+    with pytest.raises(ImageError, match=r"0/layer\.tar' is missing"):
+        load(paths, tmp_path / "sparse.tar")
+
+
 def test_a_bomb_is_stopped_long_before_it_is_unpacked(paths: Paths) -> None:
     def bomb(layer: bytes) -> bytes:
         squeezed = zstd.ZstdCompressor(level=1)
@@ -536,7 +582,86 @@ def test_a_killed_load_leaves_nothing_that_is_ever_used(paths: Paths) -> None:
     assert not (paths.images / "aside").exists()
 
 
+def test_who_sends_slowly_keeps_nobody_else_waiting(paths: Paths, tmp_path: Path) -> None:
+    """The defence: `loader.load` takes the lock when it has all of the archive."""
+    data = docker_archive([tar([(entry("big"), os.urandom(1 << 20))])])
+    good = tmp_path / "good.tar"
+    good.write_bytes(GOOD)
+
+    async def story() -> None:
+        begun, forever = asyncio.Event(), asyncio.Event()
+
+        async def stalled() -> AsyncIterator[bytes]:
+            yield data[: len(data) // 2]  # more than a pipe holds: when it is gone the loader is at work
+            begun.set()
+            await forever.wait()
+
+        store = ImageStore(paths)
+        await store.start()
+        loading = asyncio.create_task(store.load(stalled()))
+        await begun.wait()
+        async with asyncio.timeout(60):
+            assert [image.name for image in await store.load(good)] == [NAME]
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+
+    asyncio.run(story())
+
+
 # What is in the store
+
+
+def test_an_earlier_look_does_not_hide_what_a_later_one_has_seen(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two looks at the same time, of which the first takes longer."""
+    looks, go_on, read = iter(range(9)), threading.Event(), Records.all
+
+    def slow(records: Records) -> list[ImageRecord]:
+        found = read(records)
+        if next(looks) == 1:
+            go_on.wait(60)
+        return found
+
+    monkeypatch.setattr(Records, "all", slow)
+
+    async def story() -> None:
+        store = ImageStore(paths)
+        await store.start()
+        slowly = asyncio.create_task(store.start())
+        late = asyncio.create_task(store.register("my/late", tmp_path))
+        await asyncio.wait([late], timeout=0.2)  # it may end first, or wait for the other
+        go_on.set()
+        await asyncio.gather(slowly, late)
+        assert store.resolve("my/late") is not None
+
+    asyncio.run(story())
+
+
+def test_a_record_that_goes_while_it_is_read_is_left_out(paths: Paths) -> None:
+    started(paths)
+    (paths.images / "images/gone.json").symlink_to("nowhere")
+    assert [image.name for image in started(paths).list()] == [HOST_IMAGE]
+
+
+def test_ids_of_names_that_pods_may_have(paths: Paths) -> None:
+    """One that is no name must not end the garbage collection, and with it the agent."""
+    assert started(paths).ids_of(["NOT/A:NAME", "localhost/host", "not/here"]) == {HOST_ID}
+
+
+def test_a_name_comes_before_the_beginning_of_an_id(paths: Paths) -> None:
+    (image,) = load_bytes(paths, GOOD)
+    digits = image.id[7:15]
+    other = docker_archive([tar([(entry("other"), b"")])])
+    (named,) = load_bytes(paths, renamed(other, f"docker.io/library/{digits}:latest"))
+    assert started(paths).find(digits) == named
+    assert started(paths).find(image.id[7:14]) == image
+
+
+def renamed(archive: bytes, name: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as source:
+        files = [(info, source.extractfile(info).read()) for info in source]  # type: ignore[union-attr]
+    return tar([(entry(info.name), data.replace(NAME.encode(), name.encode())) for info, data in files])
 
 
 def test_the_host_image_is_always_there_and_hides_the_agents_state(paths: Paths) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from minikubelet.config import Paths
 from minikubelet.errors import ImageError
@@ -140,6 +141,24 @@ def test_by_digest(paths: Paths, plain: RealRegistry, tmp_path: Path) -> None:
     assert refused(paths, wrong).endswith(f'failed to resolve reference "{wrong}": {wrong}: not found')
 
 
+def test_layers_may_be_packed_by_zstd(paths: Paths, plain: RealRegistry, tmp_path: Path) -> None:
+    plain.push(image_layout(tmp_path / "image", LAYERS, zstd.compress), "team/zstd:1")
+    name = f"{plain.domain}/team/zstd:1"
+    assert content(paths, pull(paths, name)) == [{"etc/two": b"two"}, {"etc/one": b"one"}]
+    layers = skopeo("inspect", "--raw", f"oci-archive:{saved(paths, name, tmp_path / 'app.tar')}")["layers"]
+    assert {layer["mediaType"].rpartition("+")[2] for layer in layers} == {"zstd"}
+
+
+def test_status_shows_the_name_that_was_asked_for(paths: Paths, plain: RealRegistry, tmp_path: Path) -> None:
+    plain.push(image_layout(tmp_path / "image", LAYERS), "team/named:1")
+    names = [f"{plain.domain}/team/{tag}" for tag in ("app:1", "named:1")]
+    assert [pull(paths, name).image for name in names] == names
+    assert [pull(paths, name).image for name in names] == names, "they are here"
+    store = ImageStore(paths)
+    asyncio.run(store.start())
+    assert store.find(names[0]).name == names[1], "people call it what it was called last"
+
+
 def test_what_is_not_there_is_not_found_in_containerds_words(paths: Paths, plain: RealRegistry) -> None:
     name = f"{plain.domain}/team/none:1"
     assert refused(paths, name) == (
@@ -149,6 +168,11 @@ def test_what_is_not_there_is_not_found_in_containerds_words(paths: Paths, plain
 
 def test_nobody_listens(paths: Paths) -> None:
     assert "failed to do request: Get" in refused(paths, f"127.0.0.1:{free_port()}/a:1")
+
+
+def test_a_certificate_that_is_missing_is_named(paths: Paths, secure: RealRegistry) -> None:
+    trust(paths, secure.domain, Path("/nowhere/ca.crt"))
+    assert "(/nowhere/ca.crt): [Errno 2]" in refused(paths, f"{secure.domain}/private/app:1")
 
 
 # Passwords
@@ -436,6 +460,45 @@ def test_a_server_that_cannot_go_on_is_asked_for_all_of_it(paths: Paths, strange
     assert pull(paths, f"{stranger.domain}/team/app:1").pulled
 
 
+def test_a_layer_that_fails_does_not_wait_for_the_others(paths: Paths, stranger: Stranger) -> None:
+    """Two layers: one is refused, the other comes when we let it."""
+    blobs = [layer["digest"] for layer in json.loads(asked(stranger, "manifests/1"))["layers"]]
+    go_on, waited = threading.Event(), []
+
+    def spoil(handler: Handler) -> bool:
+        if handler.path.endswith(blobs[0]):
+            waited.append(go_on.wait(60))
+        if not handler.path.endswith(blobs[1]):
+            return False
+        handler.give(403, {}, b"")
+        return True
+
+    stranger.spoil = spoil
+    said = refused(paths, f"{stranger.domain}/team/app:1")
+    still_waiting = not waited
+    go_on.set()
+    assert "pull access denied" in said
+    assert still_waiting
+
+
+def asked(stranger: Stranger, path: str) -> bytes:
+    return (
+        Registry(Host(f"http://{stranger.domain}"), "team/app", stranger.domain)
+        .manifest(path.rpartition("/")[2])
+        .content
+    )
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://a b/"])
+def test_an_address_that_is_none_is_told(paths: Paths, stranger: Stranger, location: str) -> None:
+    def spoil(handler: Handler) -> bool:
+        handler.give(307, {"Location": location}, b"")
+        return True
+
+    stranger.spoil = spoil
+    assert "the puller was killed" not in refused(paths, f"{stranger.domain}/team/app:1")
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_registry_is_asked_again(paths: Paths, stranger: Stranger, status: int) -> None:
     busy = iter([True, True])
@@ -537,6 +600,40 @@ def test_a_pull_that_nobody_waits_for_any_more_is_ended(paths: Paths, stranger: 
     asyncio.run(cancelled())
     go_on.set()
     assert files_of(paths.images / "images") == []
+
+
+def test_who_comes_after_a_pull_that_was_ended_shares_the_next_one(paths: Paths, stranger: Stranger) -> None:
+    """The end of the first one's process must not make the second one forgotten (`Pulls`)."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def spoil(handler: Handler) -> bool:
+        if "/blobs/" in handler.path:
+            reached.set()
+            go_on.wait(60)
+        return False
+
+    stranger.spoil = spoil
+
+    async def story() -> None:
+        store = ImageStore(paths)
+        await store.start()
+
+        def ask() -> asyncio.Task[ImageRef]:
+            return asyncio.create_task(store.ensure(f"{stranger.domain}/team/app:1", "Always"))
+
+        first = ask()
+        await asyncio.to_thread(reached.wait, 60)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        ending = [task for task in asyncio.all_tasks() if task.get_name().startswith("pull ")]
+        second = ask()
+        await asyncio.gather(*ending, return_exceptions=True)
+        third = ask()
+        go_on.set()
+        await asyncio.gather(second, third)
+
+    asyncio.run(story())
+    assert len([path for path, _ in stranger.requests if "/manifests/" in path]) == 2
 
 
 def test_a_full_disk_is_told_and_gets_its_space_back(

@@ -19,7 +19,7 @@ import os
 import platform
 import posixpath
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ MAX_JSON = 8 << 20  # as containerd's limit for manifests
 MAX_MEMBERS = 100_000
 MAX_LAYERS = 127  # what overlayfs was built for, and Docker's limit
 MAX_INDEX_DEPTH = 4
+MAX_MANIFESTS = 1000  # looked at in all: an index may name another a thousand times, and that one a third
 
 MANIFEST = "manifest.json"  # of docker save, and of podman save in its default format
 INDEX = "index.json"  # of an OCI image layout
@@ -114,7 +115,7 @@ class TarSource:
         for _ in range(8):
             member = self._members.get(path)
             if member is None or member.isfile():
-                return member
+                return None if member is not None and member.issparse() else member  # zeros without end
             if member.issym():
                 path = posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname))
             elif member.islnk():
@@ -130,7 +131,8 @@ def images_of(source: Source) -> list[ArchivedImage]:
     New versions of docker save write both forms in one; the index says more, if it says the names.
     """
     if source.has(INDEX):
-        found = _indexed_images(source, _json(_read(source, INDEX), INDEX), names=[], depth=0)
+        index = _json(_read(source, INDEX), INDEX)
+        found = _indexed_images(source, index, names=[], depth=0, left=iter(range(MAX_MANIFESTS)))
         if not source.has(MANIFEST) or all(image.tags for image in found):
             return _joined(found)
     if source.has(MANIFEST):
@@ -159,13 +161,15 @@ def _saved_image(source: Source, entry: object) -> ArchivedImage:
     _check_named_digest(config_path, config)
     layers = [_text(path, "Layers") for path in _list(manifest.get("Layers"), "Layers")]
     names = [_text(name, "RepoTags") for name in _list(manifest.get("RepoTags") or [], "RepoTags")]
-    return ArchivedImage(
-        config, [(path, _digest_in(path)) for path in layers], [_tag(name) for name in names]
-    )
+    return ArchivedImage(config, [(path, _digest_in(path)) for path in layers], _tags(names))
 
 
-def _indexed_images(source: Source, document: object, names: list[str], depth: int) -> list[ArchivedImage]:
-    """The images of an index, which may point at further indexes: one for each platform."""
+def _indexed_images(
+    source: Source, document: object, names: list[str], depth: int, left: Iterator[int]
+) -> list[ArchivedImage]:
+    """The images of an index, which may point at further indexes: one for each platform. `left` ends when
+    there were too many of them.
+    """
     if depth > MAX_INDEX_DEPTH:
         raise _bad("index within index within index")
     found: list[ArchivedImage] = []
@@ -173,11 +177,13 @@ def _indexed_images(source: Source, document: object, names: list[str], depth: i
         descriptor = _object(entry, "manifests")
         if not for_this_machine(descriptor):
             continue
+        if next(left, None) is None:
+            raise _bad(f"more than {MAX_MANIFESTS} manifests")
         manifest = _blob(source, descriptor)
         content = _json(manifest, "manifest")
         ours = names or _annotated_names(descriptor)
         if descriptor.get("mediaType") in INDEX_TYPES or "manifests" in _object(content, "manifest"):
-            found += _indexed_images(source, content, ours, depth + 1)
+            found += _indexed_images(source, content, ours, depth + 1, left)
         else:
             image = _manifest_image(source, _object(content, "manifest"), descriptor, ours)
             image.manifest = manifest
@@ -196,7 +202,7 @@ def _manifest_image(
     return ArchivedImage(
         config,
         [(blob_path(_digest(layer)), _digest(layer)) for layer in layers],
-        [_tag(name) for name in names],
+        _tags(names),
         [f"{Reference.parse(name).name}@{digest}" for name in names],
     )
 
@@ -298,8 +304,9 @@ def _plain(path: str) -> str:
     return clean
 
 
-def _tag(name: str) -> str:
-    return Reference.parse(name).tagged
+def _tags(names: list[str]) -> list[str]:
+    """A name may be one by digest only."""
+    return [tag for name in names if (tag := Reference.parse(name).tagged)]
 
 
 def _bad(why: str) -> ImageError:

@@ -91,10 +91,9 @@ class Registry:
         """Asked again when the registry wants to know who we are, or has forgotten it."""
         url, shown = self._url(path), self._authorization.header
         response = self._transport.send("GET", url, headers, shown)
-        if response.status == HTTPStatus.UNAUTHORIZED:
-            challenge = response.headers.get("WWW-Authenticate", "")
+        challenge = response.headers.get("WWW-Authenticate", "")
+        if response.status == HTTPStatus.UNAUTHORIZED and self._authorization.answer(challenge):
             response.close()
-            self._authorization.answer(challenge)
             response = self._transport.send("GET", self._url(path), headers, self._authorization.header)
         try:
             expect_success(response, url)

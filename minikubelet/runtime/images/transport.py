@@ -117,10 +117,14 @@ def cause(error: BaseException) -> str:
 def _pool(host: Host) -> urllib3.PoolManager:
     """With the node's certificates, the host's own, and the proxy of the environment."""
     context = ssl.create_default_context()
-    for file in host.ca:
-        context.load_verify_locations(file)
-    if host.client is not None:
-        context.load_cert_chain(*host.client)
+    try:
+        for file in host.ca:
+            context.load_verify_locations(file)
+        if host.client is not None:
+            context.load_cert_chain(*host.client)
+    except OSError as error:  # it names no file by itself
+        files = ", ".join((*host.ca, *(host.client or ())))
+        raise failed(f"cannot use the certificates of {host.url} ({files}): {error}") from error
     if host.skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
