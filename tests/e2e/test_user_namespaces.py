@@ -6,12 +6,14 @@ State and image lie on an ext4 of the test's own: ids can be mapped there on eve
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from minikubelet.runtime.seccomp.filters import kernel_version
 from tests.ext4 import ext4
 
 from .busybox_image import IMAGE, save_busybox
@@ -133,3 +135,64 @@ def test_ids_of_a_shared_pid_namespace_and_a_terminal(agent: Agent) -> None:
     first = first_id(agent, "together")
     assert f"\nUid:\t{first + 1000}\t" in (process_of(agent, "together") / "status").read_text()
     until(lambda: agent.run("logs", "together").strip() == "1000:5", what="its terminal is its own")
+
+
+UNMASKED = """
+grep -c ' /proc/.* - ' /proc/self/mountinfo
+head -c 0 /proc/keys && echo keys=in
+echo 7 > /proc/sys/kernel/panic && echo panic=in
+echo done
+"""
+MIGHTY = """
+grep CapEff /proc/self/status
+mount -t tmpfs none /t && echo mount=in
+mkdir /sys/fs/cgroup/child && echo cgroup=in
+echo core > /proc/sys/kernel/core_pattern && echo core=in
+mknod /tmp/disk b 7 0 && echo mknod=in
+head -c 1 /dev/loop0 && echo disk=in
+echo done
+"""
+
+
+def test_unmasked_and_privileged_reach_nothing_of_the_node(agent: Agent) -> None:
+    """What the two take away is the defence of pods with the node's ids; here it is that root is nobody."""
+    every = (1 << int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1) - 1
+    pod = mapped_pod(
+        "bold", "sh", "-c", UNMASKED, restartPolicy="Never",
+        container={"securityContext": {"procMount": "Unmasked"}},
+    )  # fmt: skip
+    mighty = {"name": "mighty", "command": ["sh", "-c", MIGHTY], "securityContext": {"privileged": True}}
+    pod["spec"]["containers"].append(pod["spec"]["containers"][0] | mighty)
+    agent.apply(pod)
+    until(lambda: agent.phase("bold") == "Succeeded", what="both have ended")
+    unmasked, mighty_said = (agent.run("logs", "bold", "-c", one).splitlines() for one in ("main", "mighty"))
+    assert {"0", "keys=in", "done"} <= set(unmasked)
+    assert "panic=in" not in unmasked
+    assert {f"CapEff:\t{every:016x}", "done"} <= set(mighty_said)
+    assert [line for line in mighty_said if line.endswith("=in")] == ["mount=in"], mighty_said
+
+
+def test_a_secret_needs_a_kernel_that_maps_ids_of_a_tmpfs(agent: Agent) -> None:
+    """Linux 6.3; before that the pod says why it does not run."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "key"},
+        "stringData": {"key": "found"},
+    }
+    agent.apply(secret)
+    volumes = [{"name": "v", "secret": {"secretName": "key", "defaultMode": 0o400}}]
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    agent.apply(
+        mapped_pod(
+            "keeper", "cat", "/v/key", restartPolicy="Never",
+            volumes=volumes, container={"volumeMounts": mounts},
+        )
+    )  # fmt: skip
+    until(lambda: agent.phase("keeper") in ("Succeeded", "Failed"), what="it has ended")
+    if kernel_version(os.uname().release) >= (6, 3):
+        assert agent.run("logs", "keeper") == "found"
+    else:
+        message = agent.container("keeper")["state"]["terminated"]["message"]
+        assert message.endswith("(maybe the filesystem used doesn't support idmap mounts on this kernel?)")
+        assert "kubernetes.io~secret/v: invalid argument" in message
