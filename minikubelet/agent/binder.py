@@ -4,7 +4,7 @@
                                           │ does not fit: PodScheduled False, FailedScheduling, and it waits
     something changed ──try_again──▶ all that wait: higher priority first, then who came first
 
-Nobody polls: `Node` calls `try_again` when a pod ended or changed its labels, when the Node object or a
+Nobody polls: `PodManager` calls `try_again` when a pod ended or changed its labels, when the Node object or a
 namespace changed. A pod that fits at the expense of others has them deleted with their grace (Preempted), is
 nominated, and is bound when they are gone; until then its room is nobody else's who is not more important.
 """

@@ -1,7 +1,7 @@
 """What the pod worker asks of its neighbours: the prober, the Event recorder, the hooks, the store.
 
 Each is a protocol of a few verbs, so that worker and prober can be read, built and tested apart;
-`agent.node` brings the real ones together, tests bring small ones. (The runtime's protocol is
+`agent.pod_manager` brings the real ones together, tests bring small ones. (The runtime's protocol is
 `runtime.cri.RuntimeService`.)
 
 A probe never acts. It stores a result under the id of the container instance it looked at and, when that

@@ -21,7 +21,7 @@ from .scheduler.resources import asked_for
 
 
 class SchedulerCache:
-    """Fed by `Node`; a pod that is over is removed. `granted` finds a pod as the kubelet granted it: that may
+    """Fed by `PodManager`; a pod that is over is removed. `granted` finds a pod as the kubelet granted it: that may
     be less, or more, than it asks for while it is resized.
     """
 

@@ -43,7 +43,7 @@ FullName = tuple[str, str]
 
 
 class Workers(Protocol):
-    """Those who do the work; the node."""
+    """Those who do the work; the pod manager."""
 
     def begin_pod(self, pod: Pod) -> None: ...
     def change_pod(self, pod: Pod) -> None: ...
