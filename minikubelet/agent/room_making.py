@@ -28,7 +28,7 @@ class _AtTheDoor:
 
 
 class RoomMaking:
-    """`begin` is called with a pod whose victims are all over."""
+    """`begin` gives a pod its worker: it is called when all victims are over."""
 
     def __init__(
         self, workers: Mapping[str, PodWorker], recorder: Recorder, begin: Callable[[Pod], None]
@@ -43,6 +43,8 @@ class RoomMaking:
         victims = list(victims)
         self._waiting[uid_of(pod)] = _AtTheDoor(pod, {uid_of(victim) for victim in victims})
         for victim in victims:
+            if self.forget(uid_of(victim)):
+                self._begin(victim)  # it waits here as well: its worker has an end to make of it
             grace = victim.spec.termination_grace_period_seconds if victim.spec else None
             self._recorder.event(victim, "Warning", PREEMPTING, PREEMPTED_TEXT)
             self._workers[uid_of(victim)].end(OVERRIDE, DEFAULT_GRACE if grace is None else grace)
