@@ -5,6 +5,7 @@
     consider it was changed: granted, deferred or infeasible (`resize.verdict`)
     open     all pods that were there when the agent began have begun; nothing is decided before
     retry    room was made, or time has passed: the deferred ones are looked at again
+    call_off the pod is on its way out, and waits for nothing any more
     observe  the worker has looked: is everything applied that was granted? Then the resize is over
     end      nothing is left of it
 
@@ -123,7 +124,10 @@ class Resizes:
     def consider(self, pod: Pod) -> None:
         """The pod was changed, or only its status: then this is cheap."""
         uid = uid_of(pod)
-        if uid not in self._granted or _is_ending(pod):
+        if uid not in self._granted:
+            return
+        if _is_ending(pod):
+            self.call_off(uid)
             return
         if self.allocated(pod) is pod:
             if self._pending.pop(uid, None) is not None:
@@ -140,6 +144,11 @@ class Resizes:
         self._open = True
         while self._early:
             self.consider(self._early.popitem()[1])
+
+    def call_off(self, uid: str) -> None:
+        """The pod is on its way out, or over: it is not resized any more."""
+        self._early.pop(uid, None)
+        self._pending.pop(uid, None)
 
     def end(self, uid: str) -> None:
         """The file goes with the pod's directory."""

@@ -278,3 +278,18 @@ def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path: Path, caplog: Any) -
         (tmp_path / "allocation.json").write_text(text)
         assert files.load("u") is None
     assert len(caplog.records) == 4
+
+
+@in_virtual_time
+async def test_a_pod_on_its_way_out_waits_for_no_resize(tmp_path: Path) -> None:
+    """Else the room that it leaves itself would be granted to it."""
+    story = Resizing(tmp_path, sized())
+    await story.begin()
+    story.answer = FULL
+    await story.resize(GROWN)
+    story.answer = Verdict()
+    story.delete()
+    story.resizes.consider(story.pod)
+    story.resizes.retry()
+    assert story.said() == ["ResizeDeferred"]
+    await story.end_agent()
