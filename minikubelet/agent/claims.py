@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minikubelet.errors import Conflict, NotFound
+from minikubelet.errors import Conflict, InternalError, NotFound
 from minikubelet.runtime.environment import CLAIMS
 from minikubelet.runtime.removal import remove_tree
 from minikubelet.store import Store
@@ -43,40 +45,48 @@ class Claims:
         self._store = store
         self._directory = directory
         self._recorder = recorder
+        self._removals: dict[str, asyncio.Task[None]] = {}  # uid of a claim whose data is being removed
 
     async def follow(self) -> None:
         """For ever: every claim there is or will be."""
         claims, revision = self._store.list(CLAIMS)
         for claim in claims:
-            await self._look(claim)
+            self._look(claim)
         async for kind, claim, _ in self._store.watch(CLAIMS, since=revision):
             if kind != "DELETED":
-                await self._look(claim)
+                self._look(claim)
 
     async def follow_pods(self) -> None:
         """For ever: the end of a pod may be the end of claims that waited for it."""
         async for kind, pod, _ in self._store.watch("pods"):
             if kind == "DELETED":
                 for namespace, name in claim_keys(from_dict(Pod, pod)):
-                    await self._look_at(namespace, name)
+                    self._look_at(namespace, name)
 
-    async def _look_at(self, namespace: str, name: str) -> None:
+    def _look_at(self, namespace: str, name: str) -> None:
         try:
-            await self._look(self._store.get(CLAIMS, namespace, name))
+            claim = self._store.get(CLAIMS, namespace, name)
         except NotFound:
             return
+        self._look(claim)
 
-    async def _look(self, claim: Claim) -> None:
+    def _look(self, claim: Claim) -> None:
+        metadata = claim["metadata"]
+        if "deletionTimestamp" not in metadata:
+            if claim.get("status", {}).get("phase") != "Bound":
+                with self._failures(claim):
+                    self._bind(claim)
+        elif PROTECTION in metadata.get("finalizers", ()) and not self._is_used(claim):
+            self._begin_removal(claim)
+
+    @contextmanager
+    def _failures(self, claim: Claim) -> Iterator[None]:
         metadata = claim["metadata"]
         try:
-            if "deletionTimestamp" not in metadata:
-                if claim.get("status", {}).get("phase") != "Bound":
-                    self._bind(claim)
-            elif PROTECTION in metadata.get("finalizers", ()) and not self._is_used(claim):
-                await self._remove(claim)
+            yield
         except (Conflict, NotFound):
             return  # it was changed or removed meanwhile: the watch brings the newer one
-        except OSError as error:
+        except (OSError, InternalError) as error:
             logger.warning("claim %s/%s: %s", metadata["namespace"], metadata["name"], error)
             self._tell(claim, "Warning", "ProvisioningFailed", f"failed to provision volume: {error}")
 
@@ -101,16 +111,29 @@ class Claims:
             for pod in self._store.list("pods", key[0])[0]
         )
 
+    def _begin_removal(self, claim: Claim) -> None:
+        """Ten million files take long, and other claims must not wait for them."""
+        uid = claim["metadata"]["uid"]
+        if uid not in self._removals:
+            self._removals[uid] = asyncio.create_task(self._remove(claim), name=f"remove claim {uid}")
+
     async def _remove(self, claim: Claim) -> None:
         """First the data, then the finalizer: whatever is interrupted is done again."""
-        await asyncio.to_thread(remove_tree, self._path(claim))
         metadata = claim["metadata"]
+        try:
+            with self._failures(claim):
+                await asyncio.to_thread(remove_tree, self._path(claim))
+                self._release(metadata["namespace"], metadata["name"])
+        finally:
+            del self._removals[metadata["uid"]]
+
+    def _release(self, namespace: str, name: str) -> None:
 
         def release(obj: Claim) -> None:
             kept = [one for one in obj["metadata"].get("finalizers", ()) if one != PROTECTION]
             obj["metadata"]["finalizers"] = kept
 
-        self._store.modify(CLAIMS, metadata["namespace"], metadata["name"], release)
+        self._store.modify(CLAIMS, namespace, name, release)
 
     def _path(self, claim: Claim) -> Path:
         return self._directory / str(claim["metadata"]["namespace"]) / str(claim["metadata"]["uid"])

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from minikubelet.agent.claims import bound, why_not
+from minikubelet.agent.claims import Claims, bound, why_not
+from minikubelet.agent.clock import Clock
+from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.scheduler.claims import ClaimInfo
 from minikubelet.agent.scheduler.cycle import schedule
 from minikubelet.agent.scheduler.node_info import PlacedPod
+from minikubelet.runtime.environment import CLAIMS
+from minikubelet.store import Store
 from minikubelet.v1 import Pod, from_dict
 
 from .nodes import make_node
@@ -84,3 +92,40 @@ def test_read_write_once_pod_is_for_one_pod() -> None:
     )
     shared = {("shop", "data"): ClaimInfo.of(bound(claim()))}
     assert schedule(pod("second"), replace(around, claims=shared, pods=(PlacedPod.of(pod()),))).fits
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store.db")
+    yield opened
+    opened.close()
+
+
+def test_a_claim_with_ten_million_files_holds_up_no_other(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the watch, which would end with 410 Expired, and the agent with it: `Claims._begin_removal`."""
+    go_on = threading.Event()
+    monkeypatch.setattr("minikubelet.agent.claims.remove_tree", lambda path: go_on.wait(60))
+    claims = Claims(store, tmp_path / "claims", EventRecorder(lambda event: None, Clock(), "node1"))
+
+    async def story() -> None:
+        task = asyncio.create_task(claims.follow())
+        store.create(CLAIMS, claim())
+        await until_seen(store, "data", "MODIFIED")
+        store.delete(CLAIMS, "shop", "data")
+        store.create(CLAIMS, claim() | {"metadata": {"name": "other", "namespace": "shop"}})
+        await until_seen(store, "other", "MODIFIED")
+        assert store.get(CLAIMS, "shop", "data")["metadata"]["finalizers"]
+        go_on.set()
+        await until_seen(store, "data", "DELETED")
+        task.cancel()
+
+    asyncio.run(story())
+
+
+async def until_seen(store: Store, name: str, kind: str) -> None:
+    async with asyncio.timeout(60):
+        async for event, found, _ in store.watch(CLAIMS, since=1):
+            if (event, found["metadata"]["name"]) == (kind, name):
+                return
