@@ -138,7 +138,7 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 def seconds(duration: str) -> float:
     """Go's duration text, `1m30s`. Raises ConfigurationError."""
-    parts = re.findall(r"([0-9.]+)(ms|h|m|s)", duration)
+    parts = re.findall(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ms|h|m|s)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise ConfigurationError(f"cannot read duration {duration!r}: write it as 10s or 1m30s")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)

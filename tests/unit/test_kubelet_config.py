@@ -56,6 +56,7 @@ def test_without_a_file_they_are_the_kubelets() -> None:
         ),
         ("cpuCFSQuotaPeriod: 2s", "cpuCFSQuotaPeriod must be between 1ms and 1s, inclusive"),
         ("cpuCFSQuotaPeriod: 10", "Expected `str`, got `int`"),
+        ("cpuCFSQuotaPeriod: 1.0.0s", "cannot read duration '1.0.0s'"),
         ("memoryThrottlingFactor: 0", "must be greater than 0 and less than or equal to 1.0"),
         ("memoryReservationPolicy: TieredReservation", "needs the feature gate MemoryQoS"),
         ("userNamespaces: {idsPerPod: 65537}", "userNamespaces.idsPerPod 65537 must be a multiple of 65536"),
