@@ -99,6 +99,4 @@ class Watch:
             return change.type
         before = change.previous is not None and self._matches(change.previous)
         after = change.type != "DELETED" and self._matches(change.object)
-        return {(False, True): "ADDED", (True, True): "MODIFIED", (True, False): "DELETED"}.get(
-            (before, after)
-        )
+        return _TRANSITIONS.get((before, after))
