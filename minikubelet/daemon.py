@@ -128,8 +128,8 @@ async def _serve(
             options.manifests,
         )
         preparation.warn = node.warn
-        await node.start()
         stack.push_async_callback(node.stop)
+        await node.start()
 
         from minikubelet.api import serve  # aiohttp: nothing above waits for its import
 
