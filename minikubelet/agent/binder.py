@@ -17,14 +17,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from minikubelet.errors import Conflict, NotFound
+from minikubelet.errors import Conflict, InternalError, NotFound
 from minikubelet.store import Store
 from minikubelet.v1 import ObjectReference, Pod, from_dict
 from minikubelet.v1.graceful_deletion import begin
 
 from .clock import Clock
 from .events import EventRecorder
-from .names import uid_of
+from .names import log_name, uid_of
 from .scheduler.binding import SCHEDULER, assigned_message, bound, disrupted, waiting
 from .scheduler.cycle import Outcome, schedule
 from .scheduler.node_info import PlacedPod, priority_of
@@ -35,11 +35,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Queued:
-    """`number`: in the order of arrival."""
+    """`number`: in the order of arrival; `tried`: as it is now."""
 
     number: int
     stored: dict[str, Any]
     pod: Pod
+    tried: bool = False
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -64,9 +65,12 @@ class Binder:
         """A pod that has no node, new or changed; True: it is worth a try."""
         pod = from_dict(Pod, stored)
         former = self._queue.get(uid_of(pod))
-        number = former.number if former else next(self._numbers)
-        self._queue[uid_of(pod)] = _Queued(number, stored, pod)
-        return former is None or _wishes(former.pod) != _wishes(pod)
+        if former is None:
+            self._queue[uid_of(pod)] = _Queued(next(self._numbers), stored, pod)
+            return True
+        same = former.tried and _wishes(former.pod) == _wishes(pod)
+        former.stored, former.pod = stored, pod
+        return not same
 
     def offer(self, stored: dict[str, Any]) -> None:
         """The same, and try it at once."""
@@ -83,6 +87,7 @@ class Binder:
             self._try(queued)
 
     def _try(self, queued: _Queued) -> None:
+        queued.tried = True
         outcome = schedule(queued.pod, self._cache.info(), self._nominated(queued))
         try:
             if outcome.fits:
@@ -90,7 +95,12 @@ class Binder:
             else:
                 self._let_wait(queued, outcome)
         except (Conflict, NotFound):
-            return  # it was changed or removed meanwhile: the watch brings the newer one
+            # It was changed or removed meanwhile. The watch brings the newer one, and whatever was changed,
+            # that one has not been tried.
+            queued.tried = False
+        except InternalError as error:
+            # The disk is full. Who makes room there is a pod that ends, and then all are tried again.
+            logger.error("cannot write what becomes of pod %s: %s", log_name(queued.pod), error)
 
     def _nominated(self, queued: _Queued) -> Iterator[PlacedPod]:
         """Pods at least as important, for which others are being ended."""

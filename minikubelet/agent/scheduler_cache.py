@@ -21,8 +21,8 @@ from .scheduler.resources import asked_for
 
 
 class SchedulerCache:
-    """Fed by `PodManager`; a pod that is over is removed. `granted` finds a pod as the kubelet granted it: that may
-    be less, or more, than it asks for while it is resized.
+    """Fed by `PodManager`; a pod that is over is removed. `granted` finds a pod as the kubelet granted it:
+    that may be less, or more, than it asks for while it is resized.
     """
 
     def __init__(self, name: str, granted: Callable[[Pod], Pod] = lambda pod: pod) -> None:

@@ -12,6 +12,7 @@ from minikubelet.agent.binder import Binder
 from minikubelet.agent.clock import Clock
 from minikubelet.agent.events import EventRecorder
 from minikubelet.agent.scheduler_cache import SchedulerCache
+from minikubelet.errors import InternalError
 from minikubelet.store import Store
 from minikubelet.v1 import Event, Pod, from_dict
 
@@ -42,16 +43,16 @@ class Desk:
         allocatable = {"pods": str(pods), "cpu": "4", "memory": "1Gi"}
         self.cache.node_changed({"metadata": {"name": "node1"}, "status": {"allocatable": allocatable}})
 
-    def offer(self, name: str, **spec: Any) -> dict[str, Any]:
+    def manifest(self, name: str, **spec: Any) -> dict[str, Any]:
         container = {"name": "c", "image": "localhost/host"}
-        made = self.store.create(
-            "pods",
-            {
-                "metadata": {"name": name, "namespace": "default", "uid": name},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 5, **spec},
-                "status": {"phase": "Pending"},
-            },
-        )
+        return {
+            "metadata": {"name": name, "namespace": "default", "uid": name},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 5, **spec},
+            "status": {"phase": "Pending"},
+        }
+
+    def offer(self, name: str, **spec: Any) -> dict[str, Any]:
+        made = self.store.create("pods", self.manifest(name, **spec))
         self.binder.offer(made)
         return made
 
@@ -114,6 +115,31 @@ def test_who_is_gone_or_changed_meanwhile_is_left_alone(store: Store) -> None:
     assert desk.bound == []
     desk.binder.offer(desk.stored("changed"))
     assert desk.bound == ["changed"]
+
+
+def test_whatever_was_changed_meanwhile_the_newer_one_is_tried(store: Store) -> None:
+    """Also when it is nothing that matters: nobody else would call for another try."""
+    desk = Desk(store, room=1)
+    made = store.create("pods", desk.manifest("raced"))
+    store.modify("pods", "default", "raced", lambda pod: pod["metadata"].update(annotations={"a": "b"}))
+    desk.binder.offer(made)
+    assert desk.bound == []
+    desk.binder.offer(desk.stored("raced"))
+    assert desk.bound == ["raced"]
+
+
+def test_a_full_disk_only_makes_it_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(store, room=1)
+    with monkeypatch.context() as full:
+        full.setattr(store, "update", refuse)
+        desk.offer("patient")
+    assert desk.bound == []
+    desk.binder.try_again()
+    assert desk.bound == ["patient"]
+
+
+def refuse(*_: object) -> None:
+    raise InternalError("cannot write pods: database or disk is full")
 
 
 def test_preemption_deletes_with_grace_and_keeps_the_room(store: Store) -> None:
