@@ -36,6 +36,12 @@ def ephemeral(agent: Agent, pod: str, name: str) -> dict[str, Any]:
     return next((one for one in statuses if one["name"] == name), {"state": {}})
 
 
+def whole_report(log: str) -> list[str]:
+    """Both lines, or nothing yet."""
+    lines = [line.strip() for line in log.splitlines()]
+    return lines if len(lines) == 2 and log.endswith("\n") else []
+
+
 @pytest.fixture
 def web(agent: Agent) -> str:
     if not agent.pod("web"):
@@ -48,8 +54,8 @@ def test_one_with_a_target_sees_the_targets_processes(agent: Agent, web: str) ->
     command = ["sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; echo; hostname; sleep infinity"]
     debug(agent, web, name="look", command=command, targetContainerName="main")
     until(lambda: ephemeral(agent, web, "look")["state"].get("running"), what="the debugger runs")
-    lines = until(lambda: agent.run("logs", web, "-c", "look").splitlines()[:2], what="its report")
-    assert [line.strip() for line in lines] == ["sleep infinity", "web"]
+    report = until(lambda: whole_report(agent.run("logs", web, "-c", "look")), what="its report")
+    assert report == ["sleep infinity", "web"]
     inside = agent.run("exec", web, "-c", "look", "--", "cat", "/proc/1/comm")
     assert inside == "sleep\n", "an exec into it joins the same processes"
     assert agent.container(web)["restartCount"] == 0
