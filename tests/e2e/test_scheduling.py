@@ -94,6 +94,8 @@ def test_a_taint_ends_the_pods_that_do_not_tolerate_it_7_3(agent: Agent) -> None
         until(lambda name=name: not agent.pod(name), what=f"{name} is deleted")  # type: ignore[misc]
         words = f"Marking for deletion Pod default/{name}"
         assert marked(name) == [("taint-eviction-controller", "Normal", words)]
+    assert agent.stop() == 0
+    agent.start()  # the next agent counts anew, from a taint that nobody writes again
     agent.run("taint", "node", "node1", "repair-")
     until(lambda: marked("saved"), what="the deletion is cancelled")
     words = "Cancelling deletion of Pod default/saved"
