@@ -23,7 +23,7 @@ from minikubelet.agent.facts import PhaseOverride
 from minikubelet.agent.names import log_name, uid_of
 from minikubelet.agent.pod_worker import PodWorker
 from minikubelet.agent.ports import Recorder
-from minikubelet.errors import RuntimeServiceError
+from minikubelet.errors import InternalError, RuntimeServiceError
 from minikubelet.runtime.cri import PodDiskUsage, RuntimeService
 from minikubelet.v1 import Pod
 
@@ -80,7 +80,11 @@ class EvictionManager:
 
     async def run(self) -> None:
         while True:
-            evicted = await self.synchronize()
+            evicted: Sequence[PodWorker] = ()
+            try:
+                evicted = await self.synchronize()
+            except (RuntimeServiceError, InternalError, OSError) as error:
+                logger.error("cannot look after the node's memory and disks: %s", error)
             if evicted:
                 await self._clean_up(evicted)
             else:
@@ -111,7 +115,8 @@ class EvictionManager:
         if threshold.signal in DISK_SIGNALS and await self._reclaimed():
             return []
         workers = {uid_of(worker.pod): worker for worker in self._active()}
-        pods = [worker.pod for worker in workers.values()]
+        # As granted: who asks for more than there is (a resize that waits, or never comes) is no better off.
+        pods = [worker.allocated for worker in workers.values()]
         used = await asyncio.gather(*(self._usage(pod, resource) for pod in pods))
         for pod, usage in rank(zip(pods, used, strict=True), resource):
             if is_critical(pod):
@@ -207,6 +212,6 @@ def _measured(task: asyncio.Task[PodDiskUsage]) -> PodDiskUsage | None:
     """None: it could not be measured, so its limits cannot be kept in this round."""
     try:
         return task.result()
-    except RuntimeServiceError as error:
+    except (RuntimeServiceError, OSError) as error:
         logger.warning("storage limits are not kept: %s", error)
         return None

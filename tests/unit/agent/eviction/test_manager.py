@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from minikubelet.agent.allocation import Allocation, with_allocation
 from minikubelet.agent.eviction.manager import EvictionManager, Surroundings
 from minikubelet.agent.eviction.thresholds import Observation, eviction_settings
+from minikubelet.agent.ports import AsAsked
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime.cri import PodDiskUsage, PodUsage
 from minikubelet.v1 import Pod
@@ -238,4 +241,59 @@ async def test_an_evicted_pod_is_not_evicted_again_nor_restarted() -> None:
     assert len(stage.story.recorder.messages("Evicted")) == 1
     assert stage.story.starts() == [0]
     assert stage.story.runtime.without_volumes == {UID}
+    await stage.end()
+
+
+@in_virtual_time
+async def test_a_look_that_fails_is_not_the_last() -> None:
+    """The task's end would be the agent's: the defence is in `manager.run`."""
+    stage = Stage(make_pod("web"))
+
+    def unreadable() -> None:
+        raise OSError("cannot read /proc/meminfo")
+
+    stage.looked = unreadable
+    await stage.begin()
+    stage.left = 50
+    await asyncio.sleep(15)
+    assert stage.story.status.phase == "Running"
+    stage.looked = lambda: None
+    await asyncio.sleep(10)
+    assert stage.story.status.reason == "Evicted"
+    await stage.end()
+
+
+@in_virtual_time
+async def test_asking_for_more_than_there_is_spares_nobody() -> None:
+    """The ranking goes by what was granted: the defence is in `manager._relieve`."""
+    asked = {"requests": {"memory": "900Mi"}}
+    stage = Stage(make_pod({"name": "web", "resources": asked}))
+    await stage.begin()
+    stage.story.worker._use = replace(stage.story.worker._use, allocations=Nothing())
+    stage.left = 50
+    await asyncio.sleep(15)
+    assert stage.story.status.message == MESSAGE
+    await stage.end()
+
+
+class Nothing(AsAsked):
+    """Nobody was granted anything."""
+
+    def allocated(self, pod: Pod) -> Pod:
+        return with_allocation(pod, Allocation(None, {}))
+
+
+@in_virtual_time
+async def test_the_next_agent_knows_of_no_eviction_and_looks_for_itself() -> None:
+    """As with a kubelet that ends in the middle of one."""
+    stage = Stage(make_pod("web"))
+    stage.story.runtime.script("web", Script(on_term=None))
+    await stage.begin()
+    stage.left = 50
+    await asyncio.sleep(10.5)
+    stage.task.cancel()
+    stage.story = await stage.story.next_agent()
+    await asyncio.sleep(10)
+    assert stage.story.status.phase == "Running"
+    assert not stage.story.recorder.messages("Evicted")
     await stage.end()
