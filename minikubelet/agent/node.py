@@ -14,7 +14,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from minikubelet.agent.pod_manager import PodManager, from_api
 from minikubelet.agent.static_pods import StaticPods
 from minikubelet.agent.upkeep import Upkeep
 from minikubelet.config import Paths
-from minikubelet.errors import RuntimeServiceError
+from minikubelet.errors import InternalError, RuntimeServiceError, ShimError
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.environment import CLAIMS
@@ -118,14 +118,17 @@ class Node(NodeAccess):
             self._spawn(self._config.follow(resource, self._pods.wake), f"follow_{resource}")
         self._spawn(self._end_orphans(running - wanted), "end_orphans")
         self._spawn(self._static.follow(), "follow_manifests")
+        for resource, changed in (
+            ("nodes", self._node_changed),
+            ("namespaces", self._pods.namespace_changed),
+            (CLAIMS, self._pods.claim_changed),
+        ):
+            self._spawn(self._follow(resource, changed), f"follow_{resource}")
         self._spawn(self._claims.follow(), "look_after_claims")
         self._spawn(self._claims.follow_pods(), "release_claims")
         for story in (
             self._pods.retry_resizes,
             self._follow_pods,
-            self._follow_node,
-            self._follow_namespaces,
-            self._follow_claims,
             self._wake_workers,
             self._objects.heartbeat,
             self._rotate_logs,
@@ -149,8 +152,7 @@ class Node(NodeAccess):
         for mirror in (pod for pod in pods if is_mirror(pod)):
             self._static.api_changed("ADDED", mirror)
         self._pods.begin(pod for pod in pods if not is_mirror(pod))
-        async for kind, pod, _ in self.store.watch("pods", since=revision):
-            self._pod_changed(kind, pod)
+        await self._follow("pods", self._pod_changed, since=revision)
 
     def _pod_changed(self, kind: str, pod: dict[str, Any]) -> None:
         if not is_mirror(pod):
@@ -166,19 +168,24 @@ class Node(NodeAccess):
         for claim in self.store.list(CLAIMS)[0]:
             self._pods.claim_changed("ADDED", claim)
 
-    async def _follow_node(self) -> None:
-        async for _, node, _ in self.store.watch("nodes"):
-            if node["metadata"]["name"] == self.node_name:
-                self._objects.node_changed()
-                self._pods.node_changed(self.store.get("nodes", "", self.node_name))
+    def _node_changed(self, kind: str, node: dict[str, Any]) -> None:
+        if node["metadata"]["name"] == self.node_name:
+            self._objects.node_changed()
+            self._pods.node_changed(self.store.get("nodes", "", self.node_name))
 
-    async def _follow_namespaces(self) -> None:
-        async for kind, namespace, _ in self.store.watch("namespaces"):
-            self._pods.namespace_changed(kind, namespace)
-
-    async def _follow_claims(self) -> None:
-        async for kind, claim, _ in self.store.watch(CLAIMS):
-            self._pods.claim_changed(kind, claim)
+    async def _follow(
+        self, resource: str, changed: Callable[[str, dict[str, Any]], None], since: int | None = None
+    ) -> None:
+        """For ever. What cannot be written now, as the disk is full, does not end the agent: it is needed to
+        make room there.
+        """
+        async for kind, obj, _ in self.store.watch(resource, since=since):
+            try:
+                changed(kind, obj)
+            except InternalError as error:
+                logger.error(
+                    "cannot act upon a change of %s %s: %s", resource, obj["metadata"]["name"], error
+                )
 
     async def _wake_workers(self) -> None:
         async for event in self._service.events():
@@ -188,7 +195,10 @@ class Node(NodeAccess):
         while True:
             await asyncio.sleep(LOG_ROTATION)
             for uid in list(self._pods.uids):
-                await self._service.rotate_logs(uid)
+                try:
+                    await self._service.rotate_logs(uid)
+                except OSError as error:
+                    logger.warning("cannot rotate the logs of pod %s: %s", uid, error)
 
     # What others ask and tell
 
@@ -233,5 +243,5 @@ class Node(NodeAccess):
             ]
             await asyncio.gather(*kills)
             await self._service.remove_pod(uid)
-        except RuntimeServiceError as error:
+        except (RuntimeServiceError, ShimError, OSError) as error:
             logger.warning("cannot end pod %s, which nobody wants any more: %s", uid, error)

@@ -17,7 +17,7 @@ from minikubelet.agent.eviction.pressure import PRESSURES
 from minikubelet.agent.node_pressure import pressure_event, set_cordon_taint, set_pressure_taints
 from minikubelet.agent.node_status import MachineFacts, node_object, node_status, own_labels
 from minikubelet.agent.reboot import after_reboot
-from minikubelet.errors import NotFound
+from minikubelet.errors import InternalError, NotFound
 from minikubelet.store import Store
 from minikubelet.v1 import Event, ObjectReference, to_dict
 
@@ -43,6 +43,7 @@ class NodeObjects:
         self._clock = clock
         self._images = images
         self._shown_images: Images = []
+        self._is_shown = False  # the status as it is now
         self._pressures: tuple[str, ...] = ()  # conditions that are True
 
     def register(self) -> None:
@@ -87,12 +88,15 @@ class NodeObjects:
         """
         reported = self._clock.monotonic()
         while True:
-            self._renew_lease()
             is_due = self._clock.monotonic() - reported >= STATUS_REPORT
-            if is_due or self._images() != self._shown_images:
-                self._report_status()
-                reported = self._clock.monotonic()
-            self._store.maintain()
+            try:
+                self._renew_lease()
+                if is_due or not self._is_shown or self._images() != self._shown_images:
+                    self._report_status()
+                    reported = self._clock.monotonic()
+                self._store.maintain()
+            except InternalError as error:
+                logger.error("cannot report the state of the node: %s", error)
             await asyncio.sleep(LEASE_RENEWAL)
 
     def _report_status(self) -> None:
@@ -102,9 +106,11 @@ class NodeObjects:
             node["status"] = status | {"images": self._shown_images}
             set_pressure_taints(node, self._pressures, now)
 
+        self._is_shown = False
         self._ensure()
         self._shown_images = self._images()
         self._store.modify("nodes", "", self._name, change)
+        self._is_shown = True
 
     # Pressure (`eviction.manager.NodeReporter`)
 
@@ -112,7 +118,10 @@ class NodeObjects:
         """Conditions and taints in one write, then an Event for each condition that changed."""
         changed = {*self._pressures} ^ {*conditions}
         self._pressures = tuple(conditions)
-        self._report_status()
+        try:
+            self._report_status()
+        except InternalError as error:  # the disk that is short is the store's; the heartbeat tries again
+            logger.error("cannot report the state of the node: %s", error)
         for condition in (one for one in PRESSURES if one in changed):
             self._tell_state(pressure_event(condition, condition in conditions))
 
@@ -156,9 +165,14 @@ class NodeObjects:
                 self._store.update("pods", pod | {"status": after_reboot(pod["status"], self._clock.now())})
 
     def _store_event(self, event: Event) -> None:
-        """New, or a known one that happened again."""
+        """New, or a known one that happened again. Nobody who tells of something fails because the disk is
+        full.
+        """
         obj = to_dict(event)
         try:
-            self._store.update("events", obj)
-        except NotFound:
-            self._store.create("events", obj)
+            try:
+                self._store.update("events", obj)
+            except NotFound:
+                self._store.create("events", obj)
+        except InternalError as error:
+            logger.warning("the Event %s is lost: %s: %s", event.reason, event.message, error)

@@ -313,23 +313,23 @@ class PodManager:
         """Nothing of it is left on the node."""
         metadata = pod.metadata
         assert metadata is not None
-        uid = metadata.uid or ""
+        if metadata.deletion_timestamp is not None:
+            try:
+                self._store.delete("pods", metadata.namespace or "", metadata.name or "", uid=metadata.uid)
+            except (NotFound, Conflict):
+                logger.debug("the pod %s was removed by somebody else", metadata.name)
+        uid = uid_of(pod)
         self._workers.pop(uid, None)
         self._resizes.end(uid)
         self._left(uid)
         self._config.pod_gone(uid)
         if is_static(pod):
             self._static_finished(pod)
-        if metadata.deletion_timestamp is None:
-            return
-        try:
-            self._store.delete("pods", metadata.namespace or "", metadata.name or "", uid=metadata.uid)
-        except (NotFound, Conflict):
-            logger.debug("the pod %s was removed by somebody else", metadata.name)
 
     def _left(self, uid: str) -> None:
         """It takes no room any more."""
         self._taints.pod_gone(uid)
+        self._resizes.call_off(uid)
         if self._cache.remove(uid):
             self.refresh_qos()
             self._room.left(uid)

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 
-from minikubelet.errors import FailedMount, KillContainerError, RuntimeServiceError
+from minikubelet.errors import FailedMount, InternalError, KillContainerError, RuntimeServiceError
 from minikubelet.runtime.cri import PodLifecycleEvent, PodRuntimeStatus
 from minikubelet.v1 import Pod, PodStatus, to_dict
 
@@ -76,6 +76,7 @@ class PodWorker:
         self._least_grace: int | None = None
         self._belief = pod.status or PodStatus()  # what we know; at first, what the API knows of us
         self._published = self._belief
+        self._is_unpublished = False  # there is more to say than could be stored
         self._observed: PodRuntimeStatus | None = None
         self._sync = PodSync(pod, use, self._report)
         self._mounts = Backoff(cap=LONGEST_MOUNT_PAUSE, initial=MOUNT_PAUSE)
@@ -125,7 +126,7 @@ class PodWorker:
         the sync (3.4, 5.2); everything else follows in the next round.
         """
         if self._observed is not None and self.phase in (Phase.SYNCING, Phase.TERMINATING):
-            self._report(self._allocated, self._observed)
+            self._report(self.allocated, self._observed)
         self._awake.set()
 
     async def stop(self) -> None:
@@ -144,7 +145,7 @@ class PodWorker:
         return self._pod
 
     @property
-    def _allocated(self) -> Pod:
+    def allocated(self) -> Pod:
         """With the resources it was granted: the pod all the work is done for."""
         return self._use.allocations.allocated(self._pod)
 
@@ -163,7 +164,7 @@ class PodWorker:
 
     async def _round(self) -> float | None:
         """One round of the current phase; how long to rest after it, None: until something happens."""
-        pod = self._allocated
+        pod = self.allocated
         try:
             if self._must_terminate(pod) and self.phase is Phase.SYNCING:
                 self.phase = Phase.TERMINATING
@@ -177,7 +178,7 @@ class PodWorker:
             now = self._use.clock.monotonic()
             self._mounts.next("", since=now, now=now)
             return self._mounts.delay("")
-        except RuntimeServiceError as error:
+        except (RuntimeServiceError, InternalError) as error:
             logger.warning("cannot %s pod %s: %s", _VERBS[self.phase], log_name(pod), error)
         except Exception as error:
             logger.exception("the worker of pod %s failed", log_name(pod))
@@ -186,6 +187,8 @@ class PodWorker:
         return self._spread(ERROR_PAUSE)
 
     async def _sleep(self, pause: float | None) -> None:
+        if self._is_unpublished:
+            pause = ERROR_PAUSE if pause is None else min(pause, ERROR_PAUSE)
         deadline = self._deadline_at()
         if self.phase is Phase.SYNCING and deadline is not None and pause is not None:
             pause = min(pause, max(0.0, deadline - self._use.clock.monotonic()))
@@ -266,7 +269,7 @@ class PodWorker:
         await self._stop_everything(pod, observed)
         self._use.prober.remove_pod(self._uid)
         self._set_terminated()
-        self._report(self._allocated, await self._sync.observe())
+        self._report(self.allocated, await self._sync.observe())
         return AT_ONCE
 
     def _set_terminated(self) -> None:
@@ -304,8 +307,8 @@ class PodWorker:
         self.cleaned_up.set()
         if not deleted:
             return None
-        self.phase = Phase.FINISHED
         self._use.publisher.finished(pod)
+        self.phase = Phase.FINISHED
         return AT_ONCE
 
     # Observe and report
@@ -329,8 +332,16 @@ class PodWorker:
     def _publish(self, pod: Pod, status: PodStatus) -> None:
         if to_dict(status) == to_dict(self._published):
             return
+        try:
+            self._use.publisher.publish(pod, status)
+        except InternalError as error:
+            # The disk is full. What there is to do must not wait for what there is to say: perhaps it is this
+            # pod that has to be killed to make room.
+            logger.warning("cannot store the status of pod %s: %s", log_name(pod), error)
+            self._is_unpublished = True
+            return
         self._published = status
-        self._use.publisher.publish(pod, status)
+        self._is_unpublished = False
         self._use.prober.status_published(pod, status)
 
     def _situation(self, pod: Pod) -> Situation:

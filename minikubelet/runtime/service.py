@@ -243,9 +243,6 @@ class Service:
         sandbox, container = found
         if sandbox.client is not None:
             await self._ask(sandbox, lambda shim: shim.remove_container(container_id))
-        sandbox.forget(container_id)
-        if sandbox.client is None:
-            sandbox.write()
         await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")
         await _remove_tree(self._paths.container(container_id))
         if keep_log:
@@ -253,6 +250,10 @@ class Service:
         else:
             log_files.remove(Path(container.log_path))
         self._prepare.remove_container(container)
+        # Last: what could not be removed is tried again, and a full disk has room for the record now.
+        sandbox.forget(container_id)
+        if sandbox.client is None:
+            sandbox.write()
 
     # Resources of what runs
 

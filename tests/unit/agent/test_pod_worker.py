@@ -9,11 +9,12 @@ from datetime import timedelta
 
 import pytest
 
+from minikubelet.agent.facts import PhaseOverride
 from minikubelet.agent.pod_worker import Phase
 from minikubelet.agent.ports import HookError
-from minikubelet.errors import FailedMount
-from minikubelet.v1 import Pod, from_dict, to_dict
-from tests.fakes import FakeRuntimeService, Script
+from minikubelet.errors import FailedMount, InternalError
+from minikubelet.v1 import Pod, PodStatus, from_dict, to_dict
+from tests.fakes import FakePublisher, FakeRuntimeService, Script
 from tests.unit.agent.pods import UID, make_pod, sidecar
 from tests.unit.agent.story import Story
 from tests.virtual_time import VirtualClock, in_virtual_time, settle, until
@@ -873,3 +874,59 @@ async def test_an_idle_pod_costs_one_look_a_minute():
     await asyncio.sleep(600)
     assert looks - at_start <= 10
     assert len(story.publisher.history) == writes
+
+
+# A full disk
+
+
+class FullDisk(FakePublisher):
+    """The store cannot write so many times."""
+
+    failures = 0
+
+    def publish(self, pod: Pod, status: PodStatus) -> None:
+        self._fail()
+        super().publish(pod, status)
+
+    def finished(self, pod: Pod) -> None:
+        self._fail()
+        super().finished(pod)
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise InternalError("cannot write pods: database or disk is full")
+
+
+@in_virtual_time
+async def test_what_could_not_be_stored_is_stored_later():
+    story = Story(make_pod("web", restartPolicy="Never"))
+    story.runtime.script("web", Script(runs=5))
+    story.publisher = disk = FullDisk(story.clock)
+    await story.begin()
+    assert story.status.phase == "Running"
+    disk.failures = 2
+    await asyncio.sleep(60)
+    assert story.status.phase == "Succeeded"
+    disk.failures = 1
+    story.delete()
+    await asyncio.sleep(30)
+    assert disk.is_finished
+    await story.end_agent()
+
+
+@in_virtual_time
+async def test_a_pod_is_killed_whether_or_not_it_can_be_said():
+    """It may be the one that fills the disk: the defence is in `PodWorker._publish`."""
+    story = Story(make_pod("web"))
+    story.publisher = disk = FullDisk(story.clock)
+    await story.begin()
+    disk.failures = 1000
+    story.worker.end(PhaseOverride("Evicted", "The node was low on resource: ephemeral-storage. "), 1)
+    await asyncio.sleep(30)
+    assert story.worker.stopped.is_set()
+    assert story.runtime.without_volumes == {UID}
+    disk.failures = 0
+    await asyncio.sleep(30)
+    assert (story.status.phase, story.status.reason) == ("Failed", "Evicted")
+    await story.end_agent()
