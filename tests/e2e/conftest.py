@@ -21,15 +21,18 @@ _numbers = itertools.count(1)
 Check = Callable[[], Any]
 
 
-def until(check: Check, limit: float = 30, what: str = "") -> Any:
-    """What `check` returns as soon as it is true; fails after `limit` × FACTOR seconds."""
+def until(check: Check, limit: float = 30, what: str | Callable[[], str] = "") -> Any:
+    """What `check` returns as soon as it is true; fails after `limit` × FACTOR seconds, and says what was
+    waited for, as it is then.
+    """
     deadline = time.monotonic() + limit * FACTOR
     while True:
         answer = check()
         if answer:
             return answer
         if time.monotonic() > deadline:
-            pytest.fail(f"still not so after {limit * FACTOR:.0f} s: {what or check}: {answer!r}")
+            words = what() if callable(what) else what
+            pytest.fail(f"still not so after {limit * FACTOR:.0f} s: {words or check}: {answer!r}")
         time.sleep(0.1)
 
 
@@ -123,8 +126,13 @@ class Agent:
         return next((c for c in every if c["name"] == container), {})
 
     def wait_running(self, name: str) -> dict[str, Any]:
-        until(lambda: self.phase(name) == "Running", what=f"pod {name} Running")
+        until(lambda: self.phase(name) == "Running", what=lambda: f"{name} Running\n{self.report()}")
         return self.pod(name)
+
+    def report(self) -> str:
+        """All one can know, for somebody who was not there: pods, Events, the agent's log."""
+        objects = ("get", "pods,events,nodes", "--all-namespaces", "-o", "yaml")
+        return f"{self.call(*objects).stdout}\n{self.log()}"
 
     def events(self, name: str) -> list[dict[str, Any]]:
         listed = json.loads(self.run("get", "events", "-o", "json"))["items"]
