@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 FACTOR = float(os.environ.get("MK_TEST_FACTOR", "1"))  # a slow kernel's factor for every limit
-_numbers = itertools.count(1)
+AGENTS_AT_ONCE = 8  # of one test run
+RUNS_AT_ONCE = 18
 
 Check = Callable[[], Any]
 
@@ -42,7 +45,7 @@ class Agent:
     def __init__(self, root: Path, number: int) -> None:
         self.root = root
         self.bridge = f"mke{number}"
-        self.cidr = f"10.244.{100 + number % 100}.0/24"
+        self.cidr = f"10.244.{100 + number}.0/24"
         self.process: subprocess.Popen[str] | None = None
         self.ready_line = ""
 
@@ -167,8 +170,27 @@ def fresh_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     remove_network(made)
 
 
+def claim_share() -> tuple[TextIO, int]:
+    """Bridges and addresses are the machine's: of several test runs on one each has numbers of its own, as
+    long as it lives. The file must stay open for that.
+    """
+    for share in range(RUNS_AT_ONCE):
+        file = (Path(tempfile.gettempdir()) / f"minikubelet-e2e-{share}.lock").open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+        else:
+            return file, share
+    raise RuntimeError(f"{RUNS_AT_ONCE} test runs at once are too many for this machine's addresses")
+
+
+_lock, _share = claim_share()
+_turns = itertools.cycle(range(AGENTS_AT_ONCE))
+
+
 def make_agent(root: Path) -> Agent:
-    return Agent(root, next(_numbers) + os.getpid() % 50)
+    return Agent(root, _share * AGENTS_AT_ONCE + next(_turns))
 
 
 def remove_network(agent: Agent) -> None:
