@@ -17,6 +17,7 @@ from minikubelet.errors import ImageError, MinikubeletError, RuntimeServiceError
 from minikubelet.runtime.cri import ImageRef
 from minikubelet.v1 import Container, LifecycleHandler, Pod, to_dict
 
+from .app_armor import refuse_profile
 from .backoff import Backoff, go_duration
 from .facts import WaitingReason
 from .names import field_path, log_name, uid_of
@@ -66,6 +67,7 @@ async def start_container(start: Start, backoff: BackoffState, use: Collaborator
     _check_back_off(start, backoff.crashes, use)
     image = await _ensure_image(start, backoff, use)
     try:
+        refuse_profile(start.pod, start.container)
         container_id = await use.runtime.create_container(start.pod, start.container, start.attempt, image)
     except RuntimeServiceError as error:
         _record_failure(start, str(error), use)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from minikubelet.agent.app_armor import app_armor_rejection, why_not_enforced
+from minikubelet.agent.app_armor import app_armor_rejection, refuse_profile, why_not_enforced
 from minikubelet.agent.sysctls import allowed_unsafe, dotted, sysctl_rejection
+from minikubelet.errors import CreateContainerError
 from minikubelet.kubelet_config import ConfigurationError
-from minikubelet.v1 import Pod, from_dict
+from minikubelet.v1 import Container, Pod, PodStatus, from_dict
 
 HOST_NETWORK = {"hostNetwork": True}
 
@@ -100,6 +101,18 @@ def test_app_armor_7_1(asked: tuple[str | None, ...], *, rejected: bool) -> None
         assert found is not None
         text = "Cannot enforce AppArmor: AppArmor is not enabled on the host"
         assert (found.reason, found.message) == ("AppArmor", text)
+
+
+def test_a_pod_that_runs_is_not_asked_again_but_what_is_added_to_it_is_not_started() -> None:
+    pod = confined(None, "Localhost")
+    pod.status = PodStatus(phase="Running")
+    assert app_armor_rejection(pod, "AppArmor is not enabled on the host") is None
+    added = from_dict(
+        Container, {"name": "debugger", "securityContext": {"appArmorProfile": {"type": "Localhost"}}}
+    )
+    with pytest.raises(CreateContainerError, match="Cannot enforce AppArmor"):
+        refuse_profile(confined(None, None), added)
+    refuse_profile(confined(None, None), Container(name="debugger"))
 
 
 def test_a_node_with_app_armor_says_that_this_program_has_none(tmp_path: Path) -> None:
