@@ -8,7 +8,7 @@ import click
 
 from minikubelet.cli import targets
 from minikubelet.cli.base import Session, command, say, selector_option
-from minikubelet.cli.errors import UsageError
+from minikubelet.cli.errors import CliError, UsageError
 from minikubelet.cli.resources import NODES
 
 
@@ -45,6 +45,10 @@ def _run(session: Session, names: tuple[str, ...], selector: str, *, unschedulab
         raise UsageError("you must specify a node name, or nodes by --selector")
     done = "cordoned" if unschedulable else "uncordoned"
     chosen = names if "/" in "".join(names) else (NODES.name, *names)
+    for resource, _ in targets.parse(session.client, chosen)[1]:
+        if resource.kind != NODES.kind:
+            what = f"{resource.group}/{resource.group_version.rpartition('/')[2]}, Resource={resource.name}"
+            raise CliError(f'expected resource of type node, got "{what}"')
     items = targets.select(session.client, None, chosen, selector=selector, every=False)
 
     def mark(node: dict[str, Any]) -> None:

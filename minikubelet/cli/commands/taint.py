@@ -8,6 +8,7 @@ import click
 
 from minikubelet.cli import printers, targets
 from minikubelet.cli.base import Session, command, output_option, say, selector_option
+from minikubelet.cli.commands.apply import dry_run_option
 from minikubelet.cli.errors import CliError, UsageError
 from minikubelet.cli.resources import NODES
 
@@ -57,7 +58,7 @@ class Change(NamedTuple):
 @selector_option
 @click.option("--all", "every", is_flag=True, help="All nodes.")
 @click.option("--overwrite", is_flag=True, help="A taint that has another value may be changed.")
-@click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none")
+@dry_run_option
 @output_option("yaml, json, name, jsonpath=…")
 def taint_command(
     session: Session,
@@ -76,6 +77,10 @@ def taint_command(
     if not words:
         raise UsageError("at least one taint update is required")
     change = _parsed(words)
+    types, named = targets.parse(session.client, names)
+    if any(resource.kind != NODES.kind for resource in (*types, *(resource for resource, _ in named))):
+        word = names[0].partition("/")[0]
+        raise CliError(f"invalid resource type {word}, only node types are supported")
     items = targets.select(session.client, None, names, selector=selector, every=every)
 
     def apply(node: dict[str, Any]) -> None:

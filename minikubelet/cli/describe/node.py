@@ -10,7 +10,7 @@ from minikubelet.cli.describe.writer import Writer, events_of, stamp
 from minikubelet.cli.errors import StatusError
 from minikubelet.cli.resources import PODS
 from minikubelet.v1 import Pod, from_dict
-from minikubelet.v1.qos import pod_limits, pod_requests
+from minikubelet.v1.qos import effective_requests, pod_limits
 from minikubelet.v1.quantity import parse as quantity
 
 SYSTEM_INFO = (
@@ -135,7 +135,7 @@ def _sums(pod: dict[str, Any]) -> Sums:
     read = from_dict(Pod, pod)
     return {
         field: {name: _amount(text) for name, text in total(read).items()}
-        for field, total in (("requests", pod_requests), ("limits", pod_limits))
+        for field, total in (("requests", effective_requests), ("limits", pod_limits))
     }
 
 

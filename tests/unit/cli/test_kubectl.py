@@ -198,15 +198,19 @@ NODE = {
             ["taint", "node", "n1", "a:NoSchedule", "--dry-run=client"],
             ["taint", "node", "n1", "a:NoSchedule", "a-"],
             ["taint", "nodes", "--all", "a:NoSchedule"],
+            ["taint", "pod", "n1", "a:PreferNoSchedule"],
             ["taint", "node", "nope", "a:NoSchedule"],
             ["cordon", "n1"],
             ["cordon", "nope"],
+            ["cordon", "pod/n1"],
             ["uncordon", "n1"],
             ["label", "node", "n1", "disk=ssd"],
         )
     ],
 )
 def test_nodes_are_changed_with_the_same_words_to_the_same_effect(both, server, args):
+    server.post("/api/v1/namespaces/default/pods", pod("n1"))  # of the node's name
+
     def fresh():
         server.request("DELETE", "/api/v1/nodes/n1")
         assert server.post("/api/v1/nodes", NODE).code == 201
