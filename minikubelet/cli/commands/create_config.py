@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from minikubelet.cli import applying, printers
-from minikubelet.cli.base import Session, command, output_option
+from minikubelet.cli.base import Command, Session, command, output_option
 from minikubelet.cli.commands.apply import DRY, Options, dry_run_option, show, validate_option
 from minikubelet.cli.config_data import Collector, Data, read
 from minikubelet.cli.errors import CliError, StatusError, UsageError
@@ -102,11 +104,6 @@ def configmap_command(session: Session, **given: Any) -> None:
     _make(session, "ConfigMap", content, making)
 
 
-@click.group("secret", context_settings={"help_option_names": ["-h", "--help"]})
-def secret_command() -> None:
-    """Create a Secret of a kind: generic, tls, docker-registry."""
-
-
 @command(
     "generic",
     examples="""
@@ -141,7 +138,7 @@ def tls_command(session: Session, cert: str, key: str, **given: Any) -> None:
     if not cert or not key:
         raise CliError("key and cert must be specified")
     data = {"tls.crt": read(Path(cert), TLS_UNREADABLE), "tls.key": read(Path(key), TLS_UNREADABLE)}
-    _check_pair(cert, key, data["tls.crt"])
+    _check_pair(data["tls.crt"], data["tls.key"])
     _make_secret(session, data, "kubernetes.io/tls", making)
 
 
@@ -184,9 +181,23 @@ def docker_registry_command(
     _make_secret(session, {DOCKER_CONFIG: data}, "kubernetes.io/dockerconfigjson", making)
 
 
-secret_command.add_command(generic_command)
-secret_command.add_command(tls_command)
-secret_command.add_command(docker_registry_command)
+class Kinds(Command, click.Group):
+    """`create secret` alone says nothing: which kind?"""
+
+
+@command(
+    "secret",
+    cls=Kinds,
+    commands=(generic_command, tls_command, docker_registry_command),
+    examples="""
+    # The help of each has more
+    minikubelet create secret generic db --from-file=password=db.password
+    minikubelet create secret tls web --cert=web.crt --key=web.key
+    """,
+)
+def secret_command(session: Session) -> None:
+    """Create a Secret of a kind: generic, tls, docker-registry."""
+    click.get_current_context().obj = session
 
 
 def _collected(kind: str, given: Object) -> tuple[Data, Making]:
@@ -210,14 +221,32 @@ def _docker_config(server: str, username: str, password: str, email: str) -> byt
     return json.dumps({"auths": {server: entry}}, separators=(",", ":")).encode()
 
 
-def _check_pair(cert: str, key: str, certificate: bytes) -> None:
-    """They must belong together, as kubectl checks as well."""
+def _check_pair(certificate: bytes, key: bytes) -> None:
+    """They must belong together, as kubectl checks as well. Python's ssl reads files alone, and ours may be
+    pipes, which are read once: it gets copies in memory.
+    """
     if b"-----BEGIN " not in certificate:
         raise CliError("tls: failed to find any PEM data in certificate input")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
-    except ssl.SSLError as error:
-        raise CliError(f"tls: certificate and key do not fit: {error.reason or error}") from error
+    with _in_memory(certificate) as cert_path, _in_memory(key) as key_path:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(cert_path, key_path, password=_no_password)
+        except ssl.SSLError as error:
+            raise CliError(f"tls: certificate and key do not fit: {error.reason or error}") from error
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[str]:
+    """A path to it, as long as the block lasts."""
+    with os.fdopen(os.memfd_create("pem"), "wb") as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
+
+
+def _no_password() -> str:
+    """OpenSSL would ask the terminal."""
+    raise CliError("tls: failed to parse private key: it is encrypted")
 
 
 def _make_secret(session: Session, data: Data, kind: str, making: Making) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,7 @@ SECRET_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
+DOCKER_CONFIGS = (".dockerconfigjson", ".dockercfg")
 
 
 def errors_of(object_: Resource) -> Errors:
@@ -107,6 +109,15 @@ def _secret(secret: Secret) -> Errors:
     for key in SECRET_KEYS.get(secret.type or "", ()):
         if key not in data:
             yield required(f"data[{key}]")
+        elif key in DOCKER_CONFIGS and not _is_json_object(data[key]):
+            yield invalid(f"data[{key}]", "<secret contents redacted>", "must be a JSON object")
+
+
+def _is_json_object(value: str) -> bool:
+    try:
+        return isinstance(json.loads(base64.b64decode(value)), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _decoded_size(value: str) -> int:

@@ -134,10 +134,51 @@ def test_a_certificate_and_its_key_become_a_secret(cli, tmp_path: Path) -> None:
     )
     words = ["create", "secret", "tls", "web", f"--cert={cert}"]
     assert "certificate and key do not fit" in cli.fails(*words, f"--key={other}")
+    locked = tmp_path / "locked"
+    subprocess.run(
+        ["openssl", "pkey", "-in", key, "-aes128", "-passout", "pass:word", "-out", locked],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert "it is encrypted" in cli.fails(*words, f"--key={locked}"), "nobody is asked for a password"
     assert cli.ok(*words, f"--key={key}") == "secret/web created\n"
     found = cli.api.get(f"{CORE}/secrets/web").json
     assert found["type"] == "kubernetes.io/tls"
     assert base64.b64decode(found["data"]["tls.key"]) == key.read_bytes()
+
+
+def test_a_certificate_and_its_key_may_be_pipes_and_the_namespace_may_stand_anywhere(
+    cli, tmp_path: Path
+) -> None:
+    """As in `--key=<(pass show web)`: what can be read only once."""
+    pair = tmp_path / "pair"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run(
+        [*make, "-subj", "/CN=x", "-out", pair, "-keyout", pair], check=True, capture_output=True, timeout=60
+    )
+    ends = [os.pipe(), os.pipe()]
+    for _, writing in ends:
+        with os.fdopen(writing, "wb") as file:
+            file.write(pair.read_bytes())
+    cert, key = (f"/proc/self/fd/{reading}" for reading, _ in ends)
+    made = cli.ok("create", "secret", "-n", "kube-public", "tls", "web", f"--cert={cert}", f"--key={key}")
+    for reading, _ in ends:
+        os.close(reading)
+    assert made == "secret/web created\n"
+    assert cli.ok("get", "secrets", "-n", "kube-public", "-o", "name") == "secret/web\n"
+
+
+def test_what_is_no_docker_config_is_not_taken_for_one(cli, files: Path) -> None:
+    words = ["create", "secret", "docker-registry", "hub"]
+    assert cli.fails(*words, "--from-file=d/app.conf") == (
+        'error: failed to create secret Secret "hub" is invalid: data[.dockerconfigjson]: Invalid value: '
+        '"<secret contents redacted>": must be a JSON object\n'
+    )
+
+
+def test_a_name_that_can_be_none_is_one_line(cli) -> None:
+    assert "File name too long" in cli.fails("create", "cm", "c", f"--from-file={'x' * 300}")
 
 
 def test_create_without_a_file_or_a_kind_says_so(cli) -> None:
