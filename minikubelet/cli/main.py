@@ -50,6 +50,16 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS:
+            import difflib
+
+            for near in difflib.get_close_matches(args[0], COMMANDS, 1):
+                ctx.fail(f'unknown command "{args[0]}", did you mean "{near}"?')
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
@@ -89,6 +99,8 @@ def run(args: list[str] | None = None) -> int:
         return end.code
     except CliError as error:
         return _report(error.lines(), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _report([error.format_message()], 2)
     except click.ClickException as error:
         return _report(_usage_lines(error), 2)
     except (KeyboardInterrupt, click.Abort):
@@ -97,6 +109,8 @@ def run(args: list[str] | None = None) -> int:
         # The reader of our output (`| head`) has gone; nothing may be flushed to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a file that was named to us
+        return _report([f"error: {error}"], 1)
 
 
 def _report(lines: list[str], code: int) -> int:

@@ -105,6 +105,7 @@ def test_a_wrong_boolean_is_a_usage_error(cli):
         ["get"],
         ["get", "pods", "--bogus"],
         ["nonsense"],
+        ["aply", "-f", "x"],
         ["get", "pods", "-o", "bogus"],
         ["get", "pods", "web", "-l", "a=b"],
         ["get", "pod", "pod/web"],
