@@ -136,6 +136,9 @@ class ZygoteClient:
             self._reader.cancel()
             await asyncio.wait([self._reader])
             self._reader = None
+        if self._socket is not None:  # the reader was cancelled before it began
+            self._socket.close()
+            self._socket = None
 
     async def _read(self, ours: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ from minikubelet.errors import ShimRequestError, ShimUnavailable
 from minikubelet.linux import cgroup
 from minikubelet.runtime.shim_client import ShimClient
 from minikubelet.shim.protocol import MountSpec, NetworkSpec, ProcessSpec, SandboxSpec
-from tests.kernel.shims import PATH, Container, Node, Pod, until
+from tests.kernel.shims import FACTOR, PATH, Container, Node, Pod, until
 
 IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 1000; done"
 
@@ -121,6 +121,23 @@ def test_pods_outlive_the_agent_and_are_found_again(node: Node) -> None:
     until(lambda: "after" in container.output())
     pod.client = pod.connect()
     assert container.ended().exit_code == 3
+
+
+def test_a_zygote_that_is_closed_at_once_ends(node: Node) -> None:
+    """An agent that cannot start ends, too: nobody may have read from the zygote's socket yet."""
+
+    async def start_and_close() -> None:
+        node.zygote.start()
+        zygote = node.zygote.pid
+        assert zygote is not None
+        try:
+            async with asyncio.timeout(20 * FACTOR):
+                await node.zygote.close()
+        except TimeoutError:
+            os.kill(zygote, signal.SIGKILL)  # somebody waits for it in a thread
+            raise
+
+    node.wait(start_and_close())
 
 
 def test_a_lost_zygote_is_started_again(node: Node) -> None:
