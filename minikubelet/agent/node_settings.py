@@ -56,7 +56,7 @@ def node_settings(configuration: KubeletConfiguration, options: AgentOptions, cp
     labels = _pairs("--node-labels", options.node_labels)
     taints = tuple(configuration.registerWithTaints)
     _check_labels(labels)
-    _check_node(labels, taints)
+    _check_node(options.node_name or "node", labels, taints)
     return NodeSettings(reserved, labels, taints, _max_pods(configuration, cpus))
 
 
@@ -117,10 +117,10 @@ def _is_allowed(key: str) -> bool:
     )
 
 
-def _check_node(labels: Mapping[str, str], taints: tuple[Mapping[str, str], ...]) -> None:
+def _check_node(name: str, labels: Mapping[str, str], taints: tuple[Mapping[str, str], ...]) -> None:
     """As if somebody sent the Node with them."""
     node = Node(
-        metadata=ObjectMeta(name="node", labels=dict(labels)),
+        metadata=ObjectMeta(name=name, labels=dict(labels)),
         spec=NodeSpec(taints=[from_dict(Taint, dict(taint)) for taint in taints]),
     )
     errors = validate(node)

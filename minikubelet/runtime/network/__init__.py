@@ -86,6 +86,11 @@ class Network:
         """Bridge, forwarding, nftables. Idempotent: it also repairs what was removed by hand. Raises
         NodeNotFit.
         """
+        if self.cidr.num_addresses < 4:  # its own, the bridge's, a pod's, the broadcast
+            raise NodeNotFit(
+                f"cannot use pod network {self.cidr}: there is no address for a pod in it; "
+                "write --pod-cidr with its length, for instance 10.244.0.0/24"
+            )
         try:
             await self._on_thread(self._start)
         except OSError as error:

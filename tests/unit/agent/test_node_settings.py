@@ -74,6 +74,7 @@ def test_labels_and_taints_of_a_new_node_13_4() -> None:
         ({"kube_reserved": "cpu=-1"}, {}, "resource quantity for 'cpu' cannot be negative"),
         ({"kube_reserved": "cpu"}, {}, "malformed pair, expect string=string: cpu"),
         ({"node_labels": "kubernetes.io/role=x"}, {}, "unknown 'kubernetes.io' or 'k8s.io' labels"),
+        ({"node_name": "A_B"}, {}, "cannot register the node: metadata.name"),
         ({"node_labels": "a b=c"}, {}, "cannot register the node: metadata.labels"),
         ({}, {"registerWithTaints": [{"key": "a", "effect": "Never"}]}, "spec.taints[0].effect"),
     ],
