@@ -243,6 +243,26 @@ def cannot_connect(pod: Pod) -> bool:
     return False
 
 
+def test_the_line_to_a_shim_that_hangs_can_be_closed(node: Node) -> None:
+    """Also while there is more to say than it has read: the agent must be able to end."""
+    pod = node.pod()
+    os.kill(pod.pid, signal.SIGSTOP)
+
+    async def story() -> None:
+        client = await ShimClient.connect(pod.directory)
+        labels = {"a": "x" * (4 << 20)}
+        asking = asyncio.create_task(client.request("label_container", container_id="none", labels=labels))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(ShimUnavailable):
+            await asking
+
+    try:
+        node.wait(story())
+    finally:
+        os.kill(pod.pid, signal.SIGCONT)
+
+
 def test_a_killed_shim_is_noticed_and_takes_the_shared_process_namespace_with_it(node: Node) -> None:
     pod = node.pod(share_process_namespace=True)
     container = pod.start("sleep", "1000")
