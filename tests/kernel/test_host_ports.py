@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from minikubelet.errors import CreatePodSandboxError
-from minikubelet.runtime.network import Network
+from minikubelet.errors import CreatePodSandboxError, NodeNotFit
+from minikubelet.runtime.network import Network, nftables
 from minikubelet.runtime.network.tables import Tables
 from minikubelet.v1.host_ports import HostPort
 
@@ -111,6 +113,57 @@ def test_a_port_of_loopback_is_reached_there_only_and_closes_again(state_dir: Pa
     asyncio.run(story())
 
 
+def test_open_connections_of_others_to_the_same_port_stay(state_dir: Path) -> None:
+    """Of a pod to a program of the node that has listened there; or to any server of the world. Only UDP
+    flows are forgotten (`Tables.add`), as by CNI's portmap: a TCP connection would be reset.
+    """
+
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as client, Holder() as web:
+                await plugged(network, client, "uid-1", "one")
+                with socket.create_server((GATEWAY, TCP.port)) as server:
+                    calling: socket.socket = in_namespace(
+                        client.pid,
+                        lambda: socket.create_connection((GATEWAY, TCP.port), timeout=LIMIT),
+                    )
+                    connection, _ = server.accept()
+                    connection.settimeout(LIMIT)
+                    await plugged(network, web, "uid-2", "two", [TCP])
+                    with calling, connection:
+                        calling.sendall(b"still here")
+                        assert connection.recv(100) == b"still here"
+
+    asyncio.run(story())
+
+
+def test_no_pod_answers_where_pods_ask_for_names(state_dir: Path) -> None:
+    """The first rule of `host_ports` in `nftables.replace_forwarding`: the bridge's address, port 53, is the
+    node's resolver. At its other addresses the node's port 53 is free for a pod.
+    """
+    port = HostPort("UDP", "0.0.0.0", 53, 5353)
+
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as false, Holder() as client, ExitStack() as stack:
+                await plugged(network, false, "uid-1", "one", [port])
+                await plugged(network, client, "uid-2", "two")
+                false_server = stack.enter_context(udp_server(false))
+                resolver = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                resolver.bind((GATEWAY, 53))
+                resolver.settimeout(LIMIT)
+                asking: socket.socket = in_namespace(
+                    client.pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                )
+                stack.enter_context(asking)
+                asking.sendto(b"who is web?", (GATEWAY, 53))
+                asking.sendto(b"who are you?", (OTHER, 53))
+                assert false_server.recv(100) == b"who are you?"
+                assert resolver.recv(100) == b"who is web?"
+
+    asyncio.run(story())
+
+
 def udp_server(holder: Holder) -> socket.socket:
     def make() -> socket.socket:
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -196,6 +249,9 @@ def test_two_pods_cannot_have_one_port_and_the_first_keeps_it(state_dir: Path) -
                 await plugged(network, first, "uid-1", "one", [TCP])
                 with pytest.raises(CreatePodSandboxError, match=r"TCP 0.0.0.0:18080 leads to another pod"):
                     await network.attach("uid-2", second.pid, "two", "default", [TCP])
+                assert os.listdir(state_dir / "ports") == ["uid-1"], (
+                    "an agent that ended now could start again"
+                )
                 with says_who(first) as server:
                     assert peer(server, lambda: dial(GATEWAY))[1] == GATEWAY
                 await network.detach("uid-1")
@@ -275,6 +331,39 @@ def test_our_own_changes_repair_nothing(state_dir: Path) -> None:
                 await network.detach("uid-1")
                 await plugged(network, after, "uid-2", "two", [TCP])
                 await asyncio.sleep(0)  # the loop has read what the kernel told
+
+    asyncio.run(story())
+
+
+def test_pods_stay_pinned_when_their_table_cannot_be_made(state_dir: Path) -> None:
+    """Whatever keeps nft from it, once the kernel could: better no change than pods without their chain. A
+    `nft` that does not answer is an error like others.
+    """
+
+    async def story() -> None:
+        async with started(state_dir) as network:
+            apply = nftables.apply
+
+            def fails(text: str) -> None:
+                if "table bridge" in text:
+                    raise OSError("out of memory")
+                apply(text)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(nftables, "apply", fails)
+                with pytest.raises(NodeNotFit, match="out of memory"):
+                    await network.start()
+
+                def silent(*_: object, **__: object) -> None:
+                    raise subprocess.TimeoutExpired("nft", 30)
+
+                patch.setattr(nftables, "apply", apply)
+                patch.setattr(nftables.subprocess, "run", silent)
+                with pytest.raises(NodeNotFit, match="no answer in 30 s"):
+                    await network.start()
+            with Holder() as web:
+                await plugged(network, web, "uid-1", "one")
+                assert "senders" in run("nft", "list", "table", "bridge", TABLE)
 
     asyncio.run(story())
 

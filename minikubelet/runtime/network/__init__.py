@@ -242,8 +242,13 @@ class Network:
         return NetworkSpec(str(address), self.cidr.prefixlen, str(self.gateway), self._mtu)
 
     def _enter_tables(self, uid: str, ports: Sequence[HostPort]) -> None:
-        """Written down first: what the next agent finds in the kernel it can also take out again."""
+        """Written down first: what the next agent finds in the kernel it can also take out again. So nothing
+        may be written that it could not put in.
+        """
         if ports:
+            others = [other for held in self._pool.holders() - {uid} for other in self._ports.of(held)]
+            if any(port.conflicts(other) for port in ports for other in others):
+                raise PortTaken(ports)
             self._ports.write(uid, ports)
         try:
             self._tables.add(self._member(uid))
@@ -268,8 +273,8 @@ class Network:
         if uids:
             self._rtnetlink.delete_links([self._link(uid) for uid in uids])
         for uid in uids:
+            self._ports.forget(uid)  # before the address, without which nobody asks for them any more
             self._pool.release(uid)
-            self._ports.forget(uid)
         if members:
             self._tables.remove(members)
 

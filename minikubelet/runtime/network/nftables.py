@@ -12,6 +12,7 @@ The rules never change while pods come and go: a pod is an element of the set an
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import subprocess
@@ -29,6 +30,7 @@ PORTS_OF_ADDRESS = "ports_of_address"  # protocol . address . port → address .
 PORTS = "ports"  # protocol . port → address . port: family ip
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
+DNS = 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ def replace_forwarding(bridge: str, cidr: IPv4Network, members: Iterable[Member]
     comes back must pass this node again: between two pods, and from the node's loopback, the pod is
     therefore asked under the bridge's address. Loopback is open to nobody else: `route_localnet`, which
     forwarding from 127.0.0.1 needs, would let pods in (CVE-2020-8558), hence `guard`. It also stops packets
-    from elsewhere that call themselves a pod's.
+    from elsewhere that call themselves a pod's. Where pods ask for names (the bridge's own address, port 53)
+    no pod may answer.
     """
     ports, ports_of_address = _port_elements(members)
     return f"""\
@@ -85,6 +88,7 @@ table ip {table_name(bridge)} {{
         type inet_proto . inet_service : ipv4_addr . inet_service; {_elements(ports)}
     }}
     chain host_ports {{
+        ip daddr {cidr.network_address + 1} th dport {DNS} return comment "the node's resolver"
         dnat ip to meta l4proto . ip daddr . th dport map @{PORTS_OF_ADDRESS}
         dnat ip to meta l4proto . th dport map @{PORTS}
     }}
@@ -190,6 +194,8 @@ def _nft(text: str, *words: str) -> str:
         result = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
     except FileNotFoundError as error:
         raise OSError(error.errno, "cannot run nft: not found; install the package nftables") from error
+    except subprocess.TimeoutExpired as error:
+        raise OSError(errno.ETIMEDOUT, f"cannot run {' '.join(command)}: no answer in 30 s") from error
     if result.returncode != 0:
         raise OSError(f"cannot run {' '.join(command)}: {result.stderr.strip()}")
     return result.stdout

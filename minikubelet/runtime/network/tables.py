@@ -15,12 +15,17 @@ from minikubelet.runtime.network import nftables
 from minikubelet.runtime.network.nfnetlink import Netfilter
 from minikubelet.runtime.network.nftables import Member
 from minikubelet.runtime.network.ruleset_watch import RulesetWatch
+from minikubelet.v1.host_ports import HostPort
 
 logger = logging.getLogger(__name__)
 
 
 class PortTaken(Exception):
     """A port of the node leads to another pod already."""
+
+    def __init__(self, wanted: Sequence[HostPort]) -> None:
+        ports = ", ".join(f"{port.protocol} {port.address}:{port.port}" for port in wanted)
+        super().__init__(f"one of the node's ports {ports} leads to another pod already")
 
 
 class Tables:
@@ -41,6 +46,8 @@ class Tables:
             nftables.apply(forwarding + nftables.replace_senders(self._bridge, members))
             self.pinned = True
         except OSError as error:
+            if self.pinned:
+                raise  # the kernel can: whatever it is now, pods must not get rid of it
             logger.debug("no table of the family bridge: %s", error)
             nftables.apply(forwarding)
             self.pinned = False
@@ -60,14 +67,17 @@ class Tables:
             self._netfilter.add(member, pinned=self.pinned)
         except OSError as error:
             if error.errno == errno.EEXIST:
-                raise PortTaken(_told(member)) from error
+                raise PortTaken(member.ports) from error
             if error.errno != errno.ENOENT:
                 raise
             self.make()  # the tables were gone; this member is among those that are wanted
         if member.ports:
             self._let_loopback_through(self._members())
             for port in member.ports:
-                self._netfilter.forget_flows_to(port)
+                if (
+                    port.protocol == "UDP"
+                ):  # TCP and SCTP begin anew by themselves; what is open stays as it is
+                    self._netfilter.forget_flows_to(port)
 
     def remove(self, gone: Sequence[Member]) -> None:
         """`gone` are no longer among the members."""
@@ -103,8 +113,3 @@ class Tables:
         wanted = "1" if any(member.uses_loopback for member in members) else "0"
         if path.read_text().strip() != wanted:
             path.write_text(wanted)
-
-
-def _told(member: Member) -> str:
-    ports = ", ".join(f"{port.protocol} {port.address}:{port.port}" for port in member.ports)
-    return f"one of the node's ports {ports} leads to another pod already"
