@@ -122,7 +122,8 @@ class NotFound(ApiError):
 
     @classmethod
     def of(cls, resource: str, name: str) -> NotFound:
-        return cls(f'{resource} "{name}" not found', name=name, kind=resource)
+        kind, _, group = resource.partition(".")
+        return cls(f'{resource} "{name}" not found', name=name, kind=kind, group=group)
 
 
 class MethodNotAllowed(ApiError):
@@ -134,7 +135,8 @@ class AlreadyExists(ApiError):
 
     @classmethod
     def of(cls, resource: str, name: str) -> AlreadyExists:
-        return cls(f'{resource} "{name}" already exists', name=name, kind=resource)
+        kind, _, group = resource.partition(".")
+        return cls(f'{resource} "{name}" already exists', name=name, kind=kind, group=group)
 
 
 class Conflict(ApiError):

@@ -23,6 +23,7 @@ from minikubelet.v1 import Event, ObjectReference, to_dict
 
 logger = logging.getLogger(__name__)
 
+LEASES = "leases.coordination.k8s.io"  # in the store
 LEASE_SECONDS, LEASE_RENEWAL = 40, 10.0
 STATUS_REPORT = 300.0
 
@@ -145,9 +146,9 @@ class NodeObjects:
             },
         }
         try:
-            self._store.update("leases", lease)
+            self._store.update(LEASES, lease)
         except NotFound:
-            self._store.create("leases", lease)
+            self._store.create(LEASES, lease)
 
     def _note_reboot(self) -> None:
         """Nothing runs any more of what ran before: write that down before anybody looks (14.1)."""

@@ -15,7 +15,6 @@ Object = dict[str, Any]
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
 # Known to the kinds, but not answered yet: not offered either.
 MISSING = frozenset({"portforward", "finalize"})
-VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 # What can be done with a subresource, and the kind it speaks.
 SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -81,7 +80,7 @@ def _aggregated(info: ResourceInfo) -> Object:
         "responseKind": _kind(info.api_version, info.kind),
         "scope": "Namespaced" if info.namespaced else "Cluster",
         "singularResource": info.singular,
-        "verbs": list(VERBS),
+        "verbs": list(info.verbs),
     }
     if info.short_names:
         entry["shortNames"] = list(info.short_names)
@@ -154,7 +153,7 @@ def _resource(info: ResourceInfo) -> Object:
         "singularName": info.singular,
         "namespaced": info.namespaced,
         "kind": info.kind,
-        "verbs": list(VERBS),
+        "verbs": list(info.verbs),
     }
     if info.short_names:
         entry["shortNames"] = list(info.short_names)

@@ -43,9 +43,9 @@ def prepare_metadata(obj: Object) -> None:
 
 def prepare_create(info: ResourceInfo, obj: Object) -> None:
     """Before defaults: the first status is the server's business. (A Node is created with its status.)"""
-    if "status" in info.subresources and info.plural != "nodes":
+    if "status" in info.subresources and info.key != "nodes":
         obj.pop("status", None)
-    if info.plural in COUNT_GENERATIONS:
+    if info.key in COUNT_GENERATIONS:
         obj["metadata"]["generation"] = 1
 
 
@@ -60,8 +60,8 @@ def prepare_update(info: ResourceInfo, obj: Object, old: Object) -> None:
         obj.pop("status", None)
         if "status" in old:
             obj["status"] = old["status"]
-    if info.plural in _CHANGES:
-        _CHANGES[info.plural](obj, old)
+    if info.key in _CHANGES:
+        _CHANGES[info.key](obj, old)
 
 
 def with_status(obj: Object, old: Object) -> Object:

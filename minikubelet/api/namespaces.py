@@ -17,7 +17,7 @@ from minikubelet.api.objects import Objects
 from minikubelet.errors import AlreadyExists, Expired, NotFound
 from minikubelet.v1 import to_dict
 from minikubelet.v1.priority_class import SYSTEM_CLASSES
-from minikubelet.v1.resources import BY_PLURAL, RESOURCES
+from minikubelet.v1.resources import BY_KEY, RESOURCES
 
 Object = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -28,24 +28,24 @@ INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
 def make_initial(objects: Objects) -> None:
     """The four namespaces of every cluster, each with its service account; and its priority classes."""
     for name in INITIAL:
-        objects.ensure(BY_PLURAL["namespaces"], {"metadata": {"name": name}})
+        objects.ensure(BY_KEY["namespaces"], {"metadata": {"name": name}})
         furnish(objects, name)
     for priority in SYSTEM_CLASSES:
-        objects.ensure(BY_PLURAL["priorityclasses"], to_dict(priority))
+        objects.ensure(BY_KEY["priorityclasses.scheduling.k8s.io"], to_dict(priority))
 
 
 def furnish(objects: Objects, namespace: str) -> None:
     """What a new namespace gets by itself."""
     account = {"metadata": {"name": "default", "namespace": namespace}}
     with contextlib.suppress(AlreadyExists):
-        objects.ensure(BY_PLURAL["serviceaccounts"], account)
+        objects.ensure(BY_KEY["serviceaccounts"], account)
 
 
 def empty(objects: Objects, namespace: str) -> bool:
     """Delete what is in it; True when nothing is left."""
     left = 0
     for info in RESOURCES:
-        if not info.namespaced:
+        if not info.namespaced or info.stored_as or "delete" not in info.verbs:
             continue
         for obj in objects.list(info, namespace).items:
             metadata = obj["metadata"]
@@ -59,7 +59,7 @@ def empty(objects: Objects, namespace: str) -> bool:
 
 def finish(objects: Objects) -> None:
     """Let go of the namespaces that are being deleted and have become empty."""
-    for namespace in objects.list(BY_PLURAL["namespaces"], "").items:
+    for namespace in objects.list(BY_KEY["namespaces"], "").items:
         name = namespace["metadata"]["name"]
         if "deletionTimestamp" in namespace["metadata"] and empty(objects, name):
             objects.store.modify("namespaces", "", name, lambda obj: obj.update(spec={}))

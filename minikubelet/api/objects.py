@@ -61,11 +61,11 @@ class Objects:
     # Reading.
 
     def get(self, info: ResourceInfo, namespace: str, name: str) -> Object:
-        return self.store.get(info.plural, namespace, name)
+        return self.store.get(info.stored, namespace, name)
 
     def list(self, info: ResourceInfo, namespace: str, matches: Matcher | None = None) -> Page:
         """Everything that matches; an empty namespace means all of them."""
-        items, revision = self.store.list(info.plural, namespace or None)
+        items, revision = self.store.list(info.stored, namespace or None)
         return Page([obj for obj in items if matches is None or matches(obj)], revision)
 
     def page(
@@ -74,7 +74,7 @@ class Objects:
         """At most `limit` objects; the rest by the token, true for the same revision as the first page."""
         revision, after = _read_token(proceed) if proceed else (self.store.revision, ("", ""))
         try:
-            items, revision = self.store.list(info.plural, namespace or None, at=revision)
+            items, revision = self.store.list(info.stored, namespace or None, at=revision)
         except Expired:
             raise Expired(
                 "The provided continue parameter is too old to display a consistent list result. "
@@ -95,12 +95,12 @@ class Objects:
             raise BadRequest("resourceVersion should not be set on objects to be created")
         kinds.prepare_metadata(obj)
         kinds.prepare_create(info, obj)
-        if info.plural == "pods":
+        if info.key == "pods":
             prioritize(obj, self.store)
         obj = intake.complete(info, obj, options, refuse=self._refuse)
         self._check_namespace(info, obj)
         with self._maybe_rehearsal(options.dry_run):
-            created = self.store.create(info.plural, obj)
+            created = self.store.create(info.stored, obj)
         if options.dry_run:
             del created["metadata"]["resourceVersion"]
         return created
@@ -108,11 +108,11 @@ class Objects:
     def update(self, info: ResourceInfo, namespace: str, name: str, change: Change, options: WriteOptions,
                subresource: str = "") -> Object:  # fmt: skip
         """Replace an object by what `change` makes of the present one (PUT ignores it, PATCH merges)."""
-        old = self.store.get(info.plural, namespace, name)
+        old = self.store.get(info.stored, namespace, name)
         obj = intake.identified(info, namespace, change(old), name)
         obj = intake.decode(info, obj, options)
         # Before anything is said about its content: that was written over something else.
-        check_same(info.plural, old, None, obj["metadata"].get("resourceVersion"))
+        check_same(info.stored, old, None, obj["metadata"].get("resourceVersion"))
         if subresource == "status":
             obj = kinds.with_status(obj, old)
         elif subresource:
@@ -121,7 +121,7 @@ class Objects:
             kinds.prepare_update(info, obj, old)
             obj = intake.complete(info, obj, options, old)
         with self._maybe_rehearsal(options.dry_run):
-            updated = self.store.update(info.plural, obj)
+            updated = self.store.update(info.stored, obj)
         if options.dry_run:
             updated["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         return updated
@@ -136,7 +136,7 @@ class Objects:
     def _delete(
         self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions
     ) -> tuple[Object, bool]:
-        store, resource = self.store, info.plural
+        store, resource = self.store, info.stored
         given = {"uid": options.uid, "resourceVersion": options.resource_version}
         if deletion.is_graceful(resource):
 
@@ -165,7 +165,7 @@ class Objects:
 
     def exists(self, info: ResourceInfo, namespace: str, name: str) -> bool:
         with contextlib.suppress(NotFound):
-            self.store.get(info.plural, namespace, name)
+            self.store.get(info.stored, namespace, name)
             return True
         return False
 
@@ -177,10 +177,11 @@ class Objects:
         namespace = self.store.get("namespaces", "", name)
         if "deletionTimestamp" in namespace["metadata"]:
             raise Forbidden(
-                f'{info.plural} "{obj["metadata"]["name"]}" is forbidden: unable to create new content in '
+                f'{info.key} "{obj["metadata"]["name"]}" is forbidden: unable to create new content in '
                 f"namespace {name} because it is being terminated",
                 name=obj["metadata"]["name"],
                 kind=info.plural,
+                group=info.group,
             )
 
     def _maybe_rehearsal(self, dry_run: bool) -> contextlib.AbstractContextManager[None]:

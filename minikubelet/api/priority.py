@@ -12,7 +12,7 @@ from minikubelet.store import Store
 from minikubelet.v1.priority_class import PREEMPT
 
 Object = dict[str, Any]
-CLASSES = "priorityclasses"
+CLASSES = "priorityclasses.scheduling.k8s.io"
 
 
 def prioritize(pod: Object, store: Store) -> None:

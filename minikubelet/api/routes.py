@@ -16,7 +16,7 @@ from aiohttp import web
 from minikubelet.api import about, images, pods, verbs
 from minikubelet.api.request import Call
 from minikubelet.errors import MethodNotAllowed, NotFound
-from minikubelet.v1.resources import BY_PLURAL, ResourceInfo
+from minikubelet.v1.resources import ResourceInfo, served
 
 Endpoint = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -126,8 +126,8 @@ def is_open(path: str) -> bool:
 
 def _resource(route: Route, params: dict[str, str]) -> ResourceInfo | None:
     """The kind in the path, if this group version has it, at this place, with this subresource."""
-    info = BY_PLURAL.get(route.resource or params.get("resource", ""))
-    if info is None or info.api_version != params["group_version"]:
+    info = served(params.get("group_version", ""), route.resource or params.get("resource", ""))
+    if info is None:
         return None
     if "namespace" in params and not info.namespaced:
         return None

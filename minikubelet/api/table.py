@@ -56,7 +56,7 @@ def table(
     """Cells for people, and per row so much of the object as `includeObject` asks for."""
     if include not in INCLUDE:
         raise BadRequest(f'invalid includeObject: Unsupported value: "{include}"')
-    columns = COLUMNS.get(info.plural, DEFAULT_COLUMNS)
+    columns = COLUMNS.get(info.key, DEFAULT_COLUMNS)
     result: Object = {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",

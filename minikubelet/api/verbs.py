@@ -46,14 +46,14 @@ async def list_objects(call: Call) -> web.StreamResponse:
 async def get_object(call: Call) -> web.StreamResponse:
     """One object; `watch=true` on a single object is a watch on its name."""
     if call.flag("watch"):
-        return await watch(call, field_selector(call.resource.plural, f"metadata.name={call.name}"))
+        return await watch(call, field_selector(call.resource.key, f"metadata.name={call.name}"))
     return _answer(call, call.objects.get(call.resource, call.namespace, call.name))
 
 
 def _selected(call: Call) -> Matcher | None:
     return both(
         label_selector(call.text("labelSelector")),
-        field_selector(call.resource.plural, call.text("fieldSelector")),
+        field_selector(call.resource.key, call.text("fieldSelector")),
     )
 
 
@@ -195,7 +195,7 @@ def _from_yaml(body: bytes) -> Object:
 async def delete_object(call: Call) -> web.StreamResponse:
     options = await _delete_options(call)
     obj, gone = call.objects.delete(call.resource, call.namespace, call.name, options)
-    if gone and not deletion.is_graceful(call.resource.plural):
+    if gone and not deletion.is_graceful(call.resource.key):
         metadata = obj["metadata"]
         details = {"name": metadata["name"], "kind": call.resource.plural, "uid": metadata["uid"]}
         if call.resource.group:

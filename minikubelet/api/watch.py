@@ -33,7 +33,7 @@ async def watch(call: Call, matches: Matcher | None) -> web.StreamResponse:
     """`?watch=true`. Errors before the first byte are HTTP errors, later ones an ERROR event."""
     frame = Frame(call)
     present, since = _start(call, matches)
-    cursor = call.backend.store.watch(call.resource.plural, call.namespace or None, since, matches=matches)
+    cursor = call.backend.store.watch(call.resource.stored, call.namespace or None, since, matches=matches)
     try:
         response = web.StreamResponse(headers=respond.headers())
         await response.prepare(call.http)
@@ -50,7 +50,7 @@ def _start(call: Call, matches: Matcher | None) -> tuple[list[Object], int]:
     """What to send first, and where to go on. Without a revision the present state comes as ADDED events."""
     given = call.text("resourceVersion")
     if given in ("", "0"):
-        items, revision = call.backend.store.list(call.resource.plural, call.namespace or None)
+        items, revision = call.backend.store.list(call.resource.stored, call.namespace or None)
         return [obj for obj in items if matches is None or matches(obj)], revision
     if not given.isdecimal():
         raise BadRequest(f'strconv.ParseUint: parsing "{given}": invalid syntax')

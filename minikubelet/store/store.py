@@ -61,6 +61,11 @@ CREATE TABLE IF NOT EXISTS objects (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS compaction (revision INTEGER NOT NULL);
 INSERT INTO compaction SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM compaction);
+-- Until 0.1 these two were stored without their group.
+UPDATE log SET resource = 'leases.coordination.k8s.io' WHERE resource = 'leases';
+UPDATE log SET resource = 'priorityclasses.scheduling.k8s.io' WHERE resource = 'priorityclasses';
+UPDATE objects SET resource = 'leases.coordination.k8s.io' WHERE resource = 'leases';
+UPDATE objects SET resource = 'priorityclasses.scheduling.k8s.io' WHERE resource = 'priorityclasses';
 -- Revision 0 means "any" to clients, so that an empty store already stands at 1.
 INSERT INTO sqlite_sequence (name, seq) SELECT 'log', 1
     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'log');
@@ -392,17 +397,18 @@ def check_same(resource: str, obj: Object, uid: str | None, resource_version: st
     """The caller's idea of the object must still hold. Raises Conflict."""
     metadata = obj["metadata"]
     name = metadata["name"]
+    kind, _, group = resource.partition(".")
     if uid and uid != metadata["uid"]:
         raise Conflict(
             f'Operation cannot be fulfilled on {resource} "{name}": Precondition failed: '
             f"UID in precondition: {uid}, UID in object meta: {metadata['uid']}",
-            name=name, kind=resource,
+            name=name, kind=kind, group=group,
         )  # fmt: skip
     if resource_version and resource_version != "0" and resource_version != metadata["resourceVersion"]:
         raise Conflict(
             f'Operation cannot be fulfilled on {resource} "{name}": the object has been modified; '
             "please apply your changes to the latest version and try again",
-            name=name, kind=resource,
+            name=name, kind=kind, group=group,
         )  # fmt: skip
 
 

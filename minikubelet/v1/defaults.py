@@ -8,7 +8,8 @@ the struct in place and is safe to repeat: defaulting twice is defaulting once.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from minikubelet.v1.claim import PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus
 from minikubelet.v1.cluster import Namespace, NamespaceSpec, NamespaceStatus
@@ -43,17 +44,8 @@ def set_defaults(object_: Resource) -> None:
     """Fill in what the kind's defaulting fills in."""
     if object_.metadata is None:
         object_.metadata = ObjectMeta()
-    match object_:
-        case Pod():
-            _pod(object_)
-        case Secret():
-            _secret(object_)
-        case Namespace():
-            _namespace(object_)
-        case PersistentVolumeClaim():
-            _claim(object_)
-        case PriorityClass():
-            object_.preemption_policy = object_.preemption_policy or PREEMPT
+    if type(object_) in DEFAULTS:
+        DEFAULTS[type(object_)](object_)
 
 
 def admit_pod(pod: Pod) -> None:
@@ -296,6 +288,10 @@ def _claim(claim: PersistentVolumeClaim) -> None:
     claim.status.phase = claim.status.phase or "Pending"
 
 
+def _priority_class(priority: PriorityClass) -> None:
+    priority.preemption_policy = priority.preemption_policy or PREEMPT
+
+
 def _claim_spec(spec: PersistentVolumeClaimSpec | None) -> None:
     if spec is None:
         return
@@ -304,3 +300,12 @@ def _claim_spec(spec: PersistentVolumeClaimSpec | None) -> None:
         spec.resources.requests = _resource_list(spec.resources.requests)
     if spec.resources is not None and spec.resources.limits:
         spec.resources.limits = _resource_list(spec.resources.limits)
+
+
+DEFAULTS: dict[type[Resource], Callable[[Any], None]] = {
+    Pod: _pod,
+    Secret: _secret,
+    Namespace: _namespace,
+    PersistentVolumeClaim: _claim,
+    PriorityClass: _priority_class,
+}

@@ -1,7 +1,9 @@
 """The kinds this node serves, in one table: discovery, routes, the store and the CLI all read it.
 
 `plural` is the word in URLs, `singular` and `short_names` are what people may type, `type` is the struct that
-holds one.
+holds one. A plural is known within its API group only, so that everybody asks by `key`, the name with the
+group behind it as in the API server's messages: `pods`, `leases.coordination.k8s.io`. It is also where the
+objects are in the store, unless two groups show the same ones (`stored_as`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from minikubelet.v1.node import Node
 from minikubelet.v1.pod import Pod
 from minikubelet.v1.priority_class import PriorityClass
 
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceInfo:
@@ -29,6 +33,8 @@ class ResourceInfo:
     namespaced: bool = True
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = VERBS
+    stored_as: str = ""  # the key of the resource whose objects these are, if it is another
 
     @property
     def kind(self) -> str:
@@ -46,6 +52,16 @@ class ResourceInfo:
     @property
     def version(self) -> str:
         return self.api_version.rpartition("/")[2]
+
+    @property
+    def key(self) -> str:
+        """`pods`, `deployments.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def stored(self) -> str:
+        """The key in the store."""
+        return self.stored_as or self.key
 
 
 RESOURCES: tuple[ResourceInfo, ...] = (
@@ -85,14 +101,10 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     ResourceInfo("priorityclasses", "priorityclass", PriorityClass, ("pc",), namespaced=False),
 )
 
-BY_PLURAL = {resource.plural: resource for resource in RESOURCES}
-BY_KIND = {resource.kind: resource for resource in RESOURCES}
+BY_KEY = {resource.key: resource for resource in RESOURCES}
+_SERVED = {(resource.api_version, resource.plural): resource for resource in RESOURCES}
 
 
-def find(word: str) -> ResourceInfo | None:
-    """By plural, singular, short name or kind, in any case, as people type it."""
-    lowered = word.lower()
-    for resource in RESOURCES:
-        if lowered in (resource.plural, resource.singular, *resource.short_names, resource.kind.lower()):
-            return resource
-    return None
+def served(api_version: str, plural: str) -> ResourceInfo | None:
+    """The resource at `v1`, `pods` or `apps/v1`, `deployments`."""
+    return _SERVED.get((api_version, plural))

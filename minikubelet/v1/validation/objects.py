@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from minikubelet.errors import FieldError
@@ -30,8 +31,13 @@ from minikubelet.v1.validation.field import (
     too_long,
     unsupported,
 )
-from minikubelet.v1.validation.metadata import label_selector_errors, metadata_errors, metadata_update_errors
-from minikubelet.v1.validation.names import config_key, dns_label, label_value, qualified_name
+from minikubelet.v1.validation.metadata import (
+    NameRule,
+    label_selector_errors,
+    metadata_errors,
+    metadata_update_errors,
+)
+from minikubelet.v1.validation.names import config_key, dns_label, dns_subdomain, label_value, qualified_name
 from minikubelet.v1.validation.pod import pod_errors
 from minikubelet.v1.validation.priority import priority_class_errors, priority_class_update_errors
 from minikubelet.v1.validation.update import pod_update_errors
@@ -51,22 +57,13 @@ DOCKER_CONFIGS = (".dockerconfigjson", ".dockercfg")
 
 def errors_of(object_: Resource) -> Errors:
     """What is wrong with a new object, of any kind."""
+    if isinstance(object_, Pod):
+        yield from pod_errors(object_)  # with its metadata
+        return
+    rules = RULES[type(object_)]
     meta = object_.metadata or ObjectMeta()
-    match object_:
-        case Pod():
-            yield from pod_errors(object_)
-        case Namespace():
-            yield from metadata_errors(meta, namespaced=False, name_rule=dns_label)
-        case Node():
-            yield from metadata_errors(meta, namespaced=False)
-            yield from _taints(object_)
-        case PriorityClass():
-            yield from metadata_errors(meta, namespaced=False)
-            yield from priority_class_errors(object_)
-        case _:
-            yield from metadata_errors(meta)
-            if type(object_) in BODIES:
-                yield from BODIES[type(object_)](object_)
+    yield from metadata_errors(meta, namespaced=rules.namespaced, name_rule=rules.name)
+    yield from rules.body(object_)
 
 
 def update_errors_of(new: Resource, old: Resource) -> Errors:
@@ -76,14 +73,7 @@ def update_errors_of(new: Resource, old: Resource) -> Errors:
         return
     yield from metadata_update_errors(new.metadata or ObjectMeta(), old.metadata or ObjectMeta())
     yield from errors_of(new)
-    if isinstance(new, (ConfigMap, Secret)) and isinstance(old, (ConfigMap, Secret)):
-        yield from _immutable(new, old)
-    if isinstance(new, Node) and isinstance(old, Node):
-        yield from _node_update(new, old)
-    if isinstance(new, PriorityClass) and isinstance(old, PriorityClass):
-        yield from priority_class_update_errors(new, old)
-    if isinstance(new, Secret) and isinstance(old, Secret) and new.type != old.type:
-        yield invalid("type", new.type, IMMUTABLE)
+    yield from RULES[type(new)].update(new, old)
 
 
 def _config_map(config: ConfigMap) -> Errors:
@@ -111,6 +101,12 @@ def _secret(secret: Secret) -> Errors:
             yield required(f"data[{key}]")
         elif key in DOCKER_CONFIGS and not _is_json_object(data[key]):
             yield invalid(f"data[{key}]", "<secret contents redacted>", "must be a JSON object")
+
+
+def _secret_update(new: Secret, old: Secret) -> Errors:
+    yield from _immutable(new, old)
+    if new.type != old.type:
+        yield invalid("type", new.type, IMMUTABLE)
 
 
 def _is_json_object(value: str) -> bool:
@@ -197,15 +193,28 @@ def _lease(lease: Lease) -> Errors:
         yield invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
 
 
-def _nothing_more(_: ServiceAccount) -> Errors:
+def _nothing_more(*_: Resource) -> Errors:
     yield from ()
 
 
-BODIES: dict[type[Resource], Callable[[Any], Errors]] = {
-    ConfigMap: _config_map,
-    Secret: _secret,
-    Event: _event,
-    PersistentVolumeClaim: _claim,
-    ServiceAccount: _nothing_more,
-    Lease: _lease,
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for a kind beside its metadata: for its names, for a new object, for a change (new, old)."""
+
+    body: Callable[[Any], Errors] = _nothing_more
+    update: Callable[[Any, Any], Errors] = _nothing_more
+    name: NameRule = dns_subdomain
+    namespaced: bool = True
+
+
+RULES: dict[type[Resource], Rules] = {
+    ConfigMap: Rules(_config_map, _immutable),
+    Secret: Rules(_secret, _secret_update),
+    Event: Rules(_event),
+    PersistentVolumeClaim: Rules(_claim),
+    ServiceAccount: Rules(),
+    Lease: Rules(_lease),
+    Namespace: Rules(name=dns_label, namespaced=False),
+    Node: Rules(_taints, _node_update, namespaced=False),
+    PriorityClass: Rules(priority_class_errors, priority_class_update_errors, namespaced=False),
 }

@@ -6,14 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from minikubelet.api.columns import (
-    PodSummary,
-    claim_cells,
-    event_cells,
-    human_duration,
-    node_cells,
-    pod_cells,
-)
+from minikubelet.api.columns.base import human_duration
+from minikubelet.api.columns.events import event_cells
+from minikubelet.api.columns.nodes import node_cells
+from minikubelet.api.columns.others import claim_cells
+from minikubelet.api.columns.pods import PodSummary, pod_cells
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3600, 86400

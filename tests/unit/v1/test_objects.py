@@ -24,10 +24,12 @@ from minikubelet.v1 import (
 from minikubelet.v1.base import SPELLINGS, json_name
 from minikubelet.v1.decode import decode
 from minikubelet.v1.defaults import set_defaults
-from minikubelet.v1.resources import BY_KIND, RESOURCES, find
+from minikubelet.v1.resources import RESOURCES, served
 from minikubelet.v1.validation import validate, validate_pod
 from minikubelet.v1.validation.names import CONFIG_KEY_TEXT, LABEL_TEXT
 from tests.unit.v1.pods import pod
+
+BY_KIND = {info.kind: info for info in RESOURCES}
 
 
 def errors(kind: str, **fields: Any) -> list[str]:
@@ -191,12 +193,11 @@ def test_field_errors_become_one_invalid_with_a_cause_each() -> None:
     ]
 
 
-@pytest.mark.parametrize("word", ["po", "pod", "pods", "Pod", "PODS"])
-def test_a_resource_is_found_by_any_of_its_names(word: str) -> None:
-    found = find(word)
-    assert found is not None
-    assert found.kind == "Pod"
-    assert find("deployments") is None
+def test_a_resource_is_known_within_its_group() -> None:
+    leases = served("coordination.k8s.io/v1", "leases")
+    assert leases is not None
+    assert leases.key == leases.stored == "leases.coordination.k8s.io"
+    assert served("v1", "leases") is None
 
 
 def test_groups_and_versions_come_from_the_types() -> None:
