@@ -132,9 +132,13 @@ async def _serve(
         await node.start()
 
         from minikubelet.api import serve  # aiohttp: nothing above waits for its import
+        from minikubelet.controllers import Controllers
 
         server = await serve(node, paths, options.listen)
         stack.push_async_callback(server.close)
+        controllers = Controllers(server.objects)
+        controllers.start()
+        stack.push_async_callback(controllers.stop)
 
         gc.collect()
         gc.freeze()  # what is there now stays: no need to look at it again and again

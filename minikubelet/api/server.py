@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import ssl
 from typing import Any
@@ -21,9 +20,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 
-from minikubelet.api import namespaces, pki, respond, routes
+from minikubelet.api import pki, respond, routes
 from minikubelet.api.access import Doorkeeper
 from minikubelet.api.backend import Backend
+from minikubelet.api.initial import make_initial
 from minikubelet.api.objects import Objects
 from minikubelet.api.request import BODY_LIMIT, Call
 from minikubelet.config import Paths
@@ -44,15 +44,16 @@ CLOSE_SECONDS = 1.0
 
 
 class Server:
-    """The running API. `https` is where it really listens ("https://127.0.0.1:6443"), empty without."""
+    """The running API. `objects` are the verbs behind it; `https` is where it really listens
+    ("https://127.0.0.1:6443"), empty without.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self.https = ""
         self._backend = backend
-        self._objects = Objects(backend.store, backend.refuse)
+        self.objects = Objects(backend.store, backend.refuse)
         self._doorkeeper = Doorkeeper()
         self._listeners: list[asyncio.Server] = []
-        self._tasks: list[asyncio.Task[None]] = []
         self._http = web.Server(
             self.answer,
             request_factory=self._request,
@@ -101,26 +102,10 @@ class Server:
         self.https = f"https://{f'[{host}]' if ':' in host else host}:{bound[1]}"
         pki.write_kubeconfig(paths.kubeconfig, keys.kubeconfig(self.https))
 
-    def start_chores(self) -> None:
-        """What has to be done without being asked."""
-        namespaces.make_initial(self._objects)
-        task = asyncio.create_task(namespaces.keep(self._objects), name="namespaces")
-        task.add_done_callback(self._chore_ended)
-        self._tasks.append(task)
-
-    def _chore_ended(self, task: asyncio.Task[None]) -> None:
-        """A chore that fails is a bug, and ends the agent: containers survive that."""
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("the chore %s failed", task.get_name(), exc_info=task.exception())
-            os.kill(os.getpid(), signal.SIGTERM)
-
     async def close(self) -> None:
         """Close the doors, then the connections; streams get a moment to end."""
         for listener in self._listeners:
             listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._http.shutdown(CLOSE_SECONDS)
 
     async def answer(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -146,7 +131,7 @@ class Server:
         route, endpoint, params, info = routes.find(http.path, http.method)
         if user is not None and route.access == routes.ADMIN and "system:masters" not in user.groups:
             raise Forbidden(f'User "{user.name}" may not use this node: not in group system:masters')
-        call = Call(http, self._backend, self._objects, params, warnings=warnings, info=info)
+        call = Call(http, self._backend, self.objects, params, warnings=warnings, info=info)
         if user is not None:
             call.user, call.groups = user.name, user.groups
         return await endpoint(call)
@@ -172,7 +157,7 @@ async def serve(backend: Backend, paths: Paths, listen: str | None = None) -> Se
     """Open the API: the unix socket always, HTTPS when `listen` says where."""
     server = Server(backend)
     try:
-        server.start_chores()
+        make_initial(server.objects)
         await server.open_socket(paths)
         if listen:
             await server.open_port(paths, listen)

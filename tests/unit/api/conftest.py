@@ -18,6 +18,7 @@ import pytest
 
 from minikubelet.api.server import serve
 from minikubelet.config import Paths
+from minikubelet.controllers import Controllers
 from minikubelet.errors import FieldError, NotFound
 from minikubelet.store import Store
 
@@ -160,8 +161,11 @@ class Api:
         try:
             self.node = SmallNode(store)
             self.server = await serve(self.node, self.paths, self._listen)
+            controllers = Controllers(self.server.objects)
+            controllers.start()
             self._started.set()
             await self._stop.wait()
+            await controllers.stop()
             await self.server.close()
         except BaseException as error:
             self._failure = error

@@ -1,4 +1,4 @@
-"""The namespaces every node has, and the end of a namespace.
+"""The end of a namespace.
 
 A namespace that is being deleted empties itself: its pods are deleted with their grace, everything else at
 once; when nothing is left its own finalizer goes, and with it the namespace. One task watches for both,
@@ -14,31 +14,11 @@ from typing import Any
 
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.objects import Objects
-from minikubelet.errors import AlreadyExists, Expired, NotFound
-from minikubelet.v1 import to_dict
-from minikubelet.v1.priority_class import SYSTEM_CLASSES
+from minikubelet.errors import Expired, NotFound
 from minikubelet.v1.resources import BY_KEY, RESOURCES
 
 Object = dict[str, Any]
 log = logging.getLogger(__name__)
-
-INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
-
-
-def make_initial(objects: Objects) -> None:
-    """The four namespaces of every cluster, each with its service account; and its priority classes."""
-    for name in INITIAL:
-        objects.ensure(BY_KEY["namespaces"], {"metadata": {"name": name}})
-        furnish(objects, name)
-    for priority in SYSTEM_CLASSES:
-        objects.ensure(BY_KEY["priorityclasses.scheduling.k8s.io"], to_dict(priority))
-
-
-def furnish(objects: Objects, namespace: str) -> None:
-    """What a new namespace gets by itself."""
-    account = {"metadata": {"name": "default", "namespace": namespace}}
-    with contextlib.suppress(AlreadyExists):
-        objects.ensure(BY_KEY["serviceaccounts"], account)
 
 
 def empty(objects: Objects, namespace: str) -> bool:
@@ -66,7 +46,7 @@ def finish(objects: Objects) -> None:
 
 
 async def keep(objects: Objects) -> None:
-    """For ever: end what is to end, furnish what is new."""
+    """For ever: end what is to end."""
     async with asyncio.TaskGroup() as group:
         for resource in ("namespaces", "pods"):
             group.create_task(_keep(objects, resource), name=f"namespaces: {resource}")
@@ -85,7 +65,5 @@ async def _follow(objects: Objects, resource: str) -> None:
     watch = objects.store.watch(resource)
     finish(objects)
     async for kind, obj, _ in watch:
-        if resource == "namespaces" and kind == "ADDED":
-            furnish(objects, obj["metadata"]["name"])
-        elif kind == "DELETED" or "deletionTimestamp" in obj["metadata"]:
+        if kind == "DELETED" or "deletionTimestamp" in obj["metadata"]:
             finish(objects)

@@ -1,0 +1,52 @@
+"""Controllers: what a cluster does by itself when objects are written, each in one small module.
+
+A controller knows the API (`Objects`: the verbs of the API and the store's watches) and nothing else: neither
+the node nor HTTP. It is a story, `keep(objects)`, that looks at what is there, does what is missing, and
+waits for changes; nothing that matters is in its memory, so that it may be killed and begun again at any
+line. Leave one out of CONTROLLERS, and everything else works as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from minikubelet.api.objects import Objects
+from minikubelet.controllers import namespaces, service_accounts
+
+log = logging.getLogger(__name__)
+
+CONTROLLERS: dict[str, Callable[[Objects], Awaitable[None]]] = {
+    "namespaces": namespaces.keep,
+    "service accounts": service_accounts.keep,
+}
+
+
+class Controllers:
+    """All of them at work. One that fails is a bug, and ends the agent: containers survive that."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        for name, keep in CONTROLLERS.items():
+            task = asyncio.ensure_future(keep(self._objects))
+            task.set_name(f"controller: {name}")
+            task.add_done_callback(_ended)
+            self._tasks.append(task)
+
+    async def stop(self) -> None:
+        """Everything they have begun is in the store."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("the %s failed", task.get_name(), exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
