@@ -175,6 +175,10 @@ class InternalError(ApiError):
     code, reason = 500, "InternalError"
 
 
+class ServiceUnavailable(ApiError):
+    code, reason = 503, "ServiceUnavailable"
+
+
 class ManifestError(MinikubeletError):
     """A file that holds no readable manifests: file, line, cause and remedy."""
 

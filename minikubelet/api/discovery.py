@@ -25,6 +25,7 @@ SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "exec": (("create", "get"), "v1", "PodExecOptions"),
     "log": (("get",), "v1", "Pod"),
     "portforward": (("create", "get"), "v1", "PodPortForwardOptions"),
+    "proxy": (("create", "delete", "get", "patch", "update"), "v1", "PodProxyOptions"),
     "resize": (("get", "patch", "update"), "v1", "Pod"),
 }
 

@@ -14,6 +14,7 @@ from functools import cache
 from aiohttp import web
 
 from minikubelet.api import about, images, pods, verbs
+from minikubelet.api.proxy import proxy
 from minikubelet.api.request import Call
 from minikubelet.errors import MethodNotAllowed, NotFound
 from minikubelet.v1.resources import ResourceInfo, served
@@ -55,6 +56,7 @@ PART: dict[str, Endpoint] = {
 }
 EXEC: dict[str, Endpoint] = {"GET": pods.exec_command, "POST": pods.exec_command}
 ATTACH: dict[str, Endpoint] = {"GET": pods.attach, "POST": pods.attach}
+PROXY: dict[str, Endpoint] = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), proxy)
 POD = IN_NAMESPACE + "/pods/{name}"
 
 ROUTES: tuple[Route, ...] = (
@@ -75,6 +77,8 @@ ROUTES: tuple[Route, ...] = (
     Route(POD + "/log", {"GET": pods.log}, resource="pods"),
     Route(POD + "/exec", EXEC, resource="pods"),
     Route(POD + "/attach", ATTACH, resource="pods"),
+    Route(POD + "/proxy", PROXY, resource="pods"),
+    Route(POD + "/proxy/{path:.*}", PROXY, resource="pods"),
     Route(POD + "/binding", {"POST": pods.bind}, resource="pods"),
     Route(POD + "/eviction", {"POST": pods.evict}, resource="pods"),
     Route(POD + "/{subresource:ephemeralcontainers|resize}", PART, resource="pods"),
@@ -145,7 +149,7 @@ def _group_version(prefix: str) -> str:
 
 @cache
 def _pattern(path: str) -> re.Pattern[str]:
-    """`{x}` is one segment, `{x:a|b}` one of a choice, `{group_version}` two or three segments."""
+    """`{x}` is one segment, `{x:REGEX}` what that matches, `{group_version}` two or three segments."""
 
     def part(found: re.Match[str]) -> str:
         name, _, choice = found[1].partition(":")

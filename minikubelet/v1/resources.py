@@ -76,6 +76,7 @@ RESOURCES: tuple[ResourceInfo, ...] = (
             "exec",
             "attach",
             "portforward",
+            "proxy",
             "status",
             "eviction",
             "ephemeralcontainers",
