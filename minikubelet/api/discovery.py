@@ -26,6 +26,7 @@ SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "log": (("get",), "v1", "Pod"),
     "portforward": (("create", "get"), "v1", "PodPortForwardOptions"),
     "proxy": (("create", "delete", "get", "patch", "update"), "v1", "PodProxyOptions"),
+    "scale": (("get", "patch", "update"), "autoscaling/v1", "Scale"),
     "resize": (("get", "patch", "update"), "v1", "Pod"),
 }
 

@@ -15,7 +15,9 @@ from minikubelet.v1.decode import FieldValidation
 from minikubelet.v1.decode import decode as decode_struct
 from minikubelet.v1.defaults import admit_pod, set_defaults
 from minikubelet.v1.match_label_keys import merge_match_label_keys
+from minikubelet.v1.meta import Resource
 from minikubelet.v1.resources import ResourceInfo
+from minikubelet.v1.templates import below, described_pod
 from minikubelet.v1.validation import validate, validate_update
 
 if TYPE_CHECKING:
@@ -79,17 +81,27 @@ def complete(
     set_defaults(struct)
     if isinstance(struct, Pod):
         _admit(struct, new=old is None)
-    if old is None:
-        errors = validate(struct)
-        if isinstance(struct, Pod):
-            warnings, unsupported = support.check(struct)
-            options.warnings.extend(warnings)
-            errors += [*unsupported, *refuse(struct)]
-    else:
-        errors = validate_update(struct, from_dict(info.type, old))
+    before = None if old is None else from_dict(info.type, old)
+    errors = validate(struct) if before is None else validate_update(struct, before)
+    errors += _not_honoured(struct, before, options, refuse)
     if errors:
         raise Invalid.of(info.kind, obj["metadata"].get("name", ""), errors, group=info.group)
     return to_dict(struct)
+
+
+def _not_honoured(
+    struct: Resource, old: Resource | None, options: WriteOptions, refuse: Refuse
+) -> list[FieldError]:
+    """What a new pod or a new template asks for in vain: told as a warning, or refused."""
+    described = described_pod(struct)
+    if described is None or (
+        old is not None and (isinstance(struct, Pod) or described == described_pod(old))
+    ):
+        return []
+    path, pod = described
+    warnings, errors = support.check(pod)
+    options.warnings.extend(f"{path}.{text}" if path else text for text in warnings)
+    return [below(path, error) for error in (*errors, *refuse(pod))]
 
 
 def _admit(pod: Pod, *, new: bool) -> None:

@@ -7,10 +7,12 @@ remains. Pure: these functions change the dict they are given.
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from minikubelet.v1.resources import ResourceInfo
+from minikubelet.v1.validation.batch import generate_selector
 
 Object = dict[str, Any]
 
@@ -23,7 +25,7 @@ SYSTEM_METADATA = (
     "generation",
     "selfLink",
 )
-COUNT_GENERATIONS = frozenset({"pods"})
+COUNT_GENERATIONS = frozenset({"pods", "deployments.apps", "replicasets.apps", "jobs.batch"})
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words
 
 
@@ -47,6 +49,8 @@ def prepare_create(info: ResourceInfo, obj: Object) -> None:
         obj.pop("status", None)
     if info.key in COUNT_GENERATIONS:
         obj["metadata"]["generation"] = 1
+    if info.key in _CREATIONS:
+        _CREATIONS[info.key](obj)
 
 
 def prepare_update(info: ResourceInfo, obj: Object, old: Object) -> None:
@@ -90,7 +94,23 @@ def _namespace_change(namespace: Object, old: Object) -> None:
     namespace["spec"] = old.get("spec", {})
 
 
+def _deployment_change(deployment: Object, old: Object) -> None:
+    """Its annotations are copied to its ReplicaSets: a change of them is one for the controller to see."""
+    if deployment["metadata"].get("annotations") != old["metadata"].get("annotations"):
+        deployment["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def _new_job(job: Object) -> None:
+    """Its pods are found by its uid, so that it has one before anything else."""
+    job["metadata"]["uid"] = str(uuid.uuid4())
+    generate_selector(job)
+
+
+_CREATIONS: dict[str, Callable[[Object], None]] = {
+    "jobs.batch": _new_job,
+}
 _CHANGES: dict[str, Callable[[Object, Object], None]] = {
     "pods": _pod_change,
+    "deployments.apps": _deployment_change,
     "namespaces": _namespace_change,
 }

@@ -119,7 +119,7 @@ class Objects:
             obj = subresources.changed(subresource, obj, old, options.warnings)
         else:
             kinds.prepare_update(info, obj, old)
-            obj = intake.complete(info, obj, options, old)
+            obj = intake.complete(info, obj, options, old, refuse=self._refuse)
         with self._maybe_rehearsal(options.dry_run):
             updated = self.store.update(info.stored, obj)
         if options.dry_run:

@@ -28,6 +28,7 @@ Object = dict[str, Any]
 META = frozenset(
     {"ObjectMeta", "OwnerReference", "ManagedFieldsEntry", "LabelSelector", "LabelSelectorRequirement"}
 )
+GROUPS = {"apps": "apps", "batch": "batch", "scale": "autoscaling"}  # by module; all else is core
 SCALARS: dict[Shape, Object] = {
     Shape.STRING: {"type": "string"},
     Shape.INT32: {"type": "integer", "format": "int32"},
@@ -118,8 +119,10 @@ def _paths(info: ResourceInfo) -> Object:
 
 def _schema_name(struct: type[base.Object]) -> str:
     name = struct.__name__
-    package = "io.k8s.apimachinery.pkg.apis.meta.v1" if name in META else "io.k8s.api.core.v1"
-    return f"{package}.{name}"
+    if name in META:
+        return f"io.k8s.apimachinery.pkg.apis.meta.v1.{name}"
+    group = GROUPS.get(struct.__module__.rpartition(".")[2], "core")
+    return f"io.k8s.api.{group}.v1.{name}"
 
 
 def _add_schema(schemas: Object, struct: type[base.Object]) -> None:

@@ -13,7 +13,7 @@ from functools import cache
 
 from aiohttp import web
 
-from minikubelet.api import about, images, pods, verbs
+from minikubelet.api import about, images, pods, scale, verbs
 from minikubelet.api.proxy import proxy
 from minikubelet.api.request import Call
 from minikubelet.errors import MethodNotAllowed, NotFound
@@ -54,6 +54,11 @@ PART: dict[str, Endpoint] = {
     "PUT": verbs.replace_object,
     "PATCH": verbs.patch_object,
 }
+SCALE: dict[str, Endpoint] = {
+    "GET": scale.get_scale,
+    "PUT": scale.replace_scale,
+    "PATCH": scale.patch_scale,
+}
 EXEC: dict[str, Endpoint] = {"GET": pods.exec_command, "POST": pods.exec_command}
 ATTACH: dict[str, Endpoint] = {"GET": pods.attach, "POST": pods.attach}
 PROXY: dict[str, Endpoint] = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), proxy)
@@ -87,6 +92,7 @@ ROUTES: tuple[Route, ...] = (
     Route(IN_NAMESPACE + "/{resource}", COLLECTION),
     Route(IN_NAMESPACE + "/{resource}/{name}", OBJECT),
     Route(IN_NAMESPACE + "/{resource}/{name}/{subresource:status}", PART),
+    Route(IN_NAMESPACE + "/{resource}/{name}/{subresource:scale}", SCALE),
     Route(BASE + "/{resource}", COLLECTION),
     Route(BASE + "/{resource}/{name}", OBJECT),
     Route(BASE + "/{resource}/{name}/{subresource:status}", PART),

@@ -105,6 +105,11 @@ async def patch_object(call: Call) -> web.StreamResponse:
     """A patch is validated as the merged object."""
     if call.content_type == APPLY:
         return await _apply_object(call)
+    return await _update(call, await patch_from(call))
+
+
+async def patch_from(call: Call) -> Change:
+    """The patch in the body, as what it does to an object."""
     apply = PATCHES.get(call.content_type)
     if apply is None:
         raise UnsupportedMediaType(
@@ -119,7 +124,7 @@ async def patch_object(call: Call) -> web.StreamResponse:
             raise BadRequest("the patched object is no object any more")
         return changed
 
-    return await _update(call, change)
+    return change
 
 
 async def _apply_object(call: Call) -> web.StreamResponse:

@@ -23,6 +23,18 @@ def matches(selector: LabelSelector | None, labels: Labels) -> bool:
     )
 
 
+def to_text(selector: LabelSelector | None) -> str:
+    """`app=web,tier in (a,b)`: as people and query parameters write it (metav1.FormatLabelSelector)."""
+    if selector is None:
+        return "<none>"
+    terms = [(key, f"{key}={value}") for key, value in (selector.match_labels or {}).items()]
+    for one in selector.match_expressions or ():
+        key, values = one.key or "", ",".join(sorted(one.values or ()))
+        shapes = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
+        terms.append((key, shapes.get(one.operator or "", key)))
+    return ",".join(text for _, text in sorted(terms)) or "<none>"
+
+
 def holds(operator: str | None, value: str | None, values: Iterable[str]) -> bool:
     """One expression; `value` is the label's, None when there is no such label."""
     match operator:

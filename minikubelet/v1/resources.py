@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from minikubelet.v1.apps import Deployment, ReplicaSet
+from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim
 from minikubelet.v1.cluster import Lease, Namespace, ServiceAccount
 from minikubelet.v1.config import ConfigMap, Secret
 from minikubelet.v1.event import Event
 from minikubelet.v1.meta import Resource
 from minikubelet.v1.node import Node
-from minikubelet.v1.pod import Pod
+from minikubelet.v1.pod import Pod, PodTemplate
 from minikubelet.v1.priority_class import PriorityClass
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -98,6 +100,24 @@ RESOURCES: tuple[ResourceInfo, ...] = (
         subresources=("status",),
     ),
     ResourceInfo("serviceaccounts", "serviceaccount", ServiceAccount, ("sa",)),
+    ResourceInfo("podtemplates", "podtemplate", PodTemplate),
+    ResourceInfo(
+        "deployments",
+        "deployment",
+        Deployment,
+        ("deploy",),
+        categories=("all",),
+        subresources=("status", "scale"),
+    ),
+    ResourceInfo(
+        "replicasets",
+        "replicaset",
+        ReplicaSet,
+        ("rs",),
+        categories=("all",),
+        subresources=("status", "scale"),
+    ),
+    ResourceInfo("jobs", "job", Job, categories=("all",), subresources=("status",)),
     ResourceInfo("leases", "lease", Lease),
     ResourceInfo("priorityclasses", "priorityclass", PriorityClass, ("pc",), namespaced=False),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from minikubelet.api.columns import others
+from minikubelet.api.columns import others, workloads
 from minikubelet.api.columns.base import NAME, Column, Columns, Object
 from minikubelet.api.columns.events import EVENTS
 from minikubelet.api.columns.nodes import NODES
@@ -29,6 +29,10 @@ COLUMNS: dict[str, Columns] = {
     "serviceaccounts": others.SERVICE_ACCOUNTS,
     "persistentvolumeclaims": others.CLAIMS,
     "priorityclasses.scheduling.k8s.io": others.PRIORITY_CLASSES,
+    "podtemplates": workloads.POD_TEMPLATES,
+    "deployments.apps": workloads.DEPLOYMENTS,
+    "replicasets.apps": workloads.REPLICA_SETS,
+    "jobs.batch": workloads.JOBS,
     "leases.coordination.k8s.io": others.LEASES,
 }
 

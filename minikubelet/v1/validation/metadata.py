@@ -40,7 +40,7 @@ def metadata_errors(
     yield from _namespace(meta, namespaced)
     yield from not_negative("metadata.generation", meta.generation)
     yield from label_errors("metadata.labels", meta.labels)
-    yield from _annotations(meta.annotations or {})
+    yield from annotation_errors("metadata.annotations", meta.annotations)
     for index, owner in enumerate(meta.owner_references or ()):
         yield from _owner(f"metadata.ownerReferences[{index}]", owner)
     yield from _single_controller(meta)
@@ -65,12 +65,14 @@ def label_errors(path: str, labels: dict[str, str] | None) -> Errors:
         yield from each_invalid(path, value, label_value(value))
 
 
-def _annotations(annotations: dict[str, str]) -> Errors:
+def annotation_errors(path: str, annotations: dict[str, str] | None) -> Errors:
+    """Annotations: their keys, and how much they are together."""
+    annotations = annotations or {}
     for key in annotations:
-        yield from each_invalid("metadata.annotations", key, qualified_name(key.lower()))
+        yield from each_invalid(path, key, qualified_name(key.lower()))
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
     if size > MAX_ANNOTATIONS:
-        yield too_long("metadata.annotations", MAX_ANNOTATIONS)
+        yield too_long(path, MAX_ANNOTATIONS)
 
 
 def _owner(path: str, owner: OwnerReference) -> Errors:

@@ -9,15 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from minikubelet.errors import FieldError
+from minikubelet.v1.apps import Deployment, ReplicaSet
+from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim, PersistentVolumeClaimSpec
 from minikubelet.v1.cluster import Lease, Namespace, ServiceAccount
 from minikubelet.v1.config import ConfigMap, Secret
 from minikubelet.v1.event import Event
 from minikubelet.v1.meta import ObjectMeta, Resource
 from minikubelet.v1.node import Node, NodeSpec
-from minikubelet.v1.pod import Pod
+from minikubelet.v1.pod import Pod, PodTemplate
 from minikubelet.v1.priority_class import PriorityClass
 from minikubelet.v1.quantity import parse
+from minikubelet.v1.validation.apps import (
+    deployment_errors,
+    deployment_update_errors,
+    replica_set_errors,
+    replica_set_update_errors,
+)
+from minikubelet.v1.validation.batch import job_errors, job_update_errors
 from minikubelet.v1.validation.field import (
     IMMUTABLE,
     POSITIVE,
@@ -40,6 +49,7 @@ from minikubelet.v1.validation.metadata import (
 from minikubelet.v1.validation.names import config_key, dns_label, dns_subdomain, label_value, qualified_name
 from minikubelet.v1.validation.pod import pod_errors
 from minikubelet.v1.validation.priority import priority_class_errors, priority_class_update_errors
+from minikubelet.v1.validation.templates import pod_template_errors
 from minikubelet.v1.validation.update import pod_update_errors
 
 MAX_DATA = 1024 * 1024  # bytes of all values of a ConfigMap or Secret
@@ -215,6 +225,10 @@ RULES: dict[type[Resource], Rules] = {
     ServiceAccount: Rules(),
     Lease: Rules(_lease),
     Namespace: Rules(name=dns_label, namespaced=False),
+    PodTemplate: Rules(pod_template_errors),
+    ReplicaSet: Rules(replica_set_errors, replica_set_update_errors),
+    Deployment: Rules(deployment_errors, deployment_update_errors),
+    Job: Rules(job_errors, job_update_errors),
     Node: Rules(_taints, _node_update, namespaced=False),
     PriorityClass: Rules(priority_class_errors, priority_class_update_errors, namespaced=False),
 }

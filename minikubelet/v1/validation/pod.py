@@ -74,6 +74,12 @@ def pod_body_errors(pod: Pod) -> Errors:
         value = (meta.annotations or {})[MIRROR]
         detail = "must set spec.nodeName if mirror pod annotation is set"
         yield invalid(f"metadata.annotations[{MIRROR}]", value, detail)
+    yield from pod_spec_errors(pod)
+
+
+def pod_spec_errors(pod: Pod) -> Errors:
+    """The spec, of a pod or of a template, and the annotations that belong to it."""
+    spec = pod.spec or PodSpec()
     for mistake in ProbeOptions.of(pod).mistakes:
         yield invalid(f"metadata.annotations[{mistake.key}]", mistake.value, mistake.detail)
     yield from _spec(spec)

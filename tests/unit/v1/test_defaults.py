@@ -8,7 +8,8 @@ import pytest
 
 from minikubelet.v1 import Namespace, ObjectMeta, PersistentVolumeClaim, Pod, Secret, from_dict, to_dict
 from minikubelet.v1.decode import decode
-from minikubelet.v1.defaults import admit_pod, pull_policy, set_defaults
+from minikubelet.v1.defaults import admit_pod, set_defaults
+from minikubelet.v1.pod_defaults import pull_policy
 from tests.unit.v1.pods import manifest, pod
 
 

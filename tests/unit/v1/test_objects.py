@@ -204,6 +204,9 @@ def test_groups_and_versions_come_from_the_types() -> None:
     assert {(r.plural, r.group, r.version) for r in RESOURCES if r.group} == {
         ("leases", "coordination.k8s.io", "v1"),
         ("priorityclasses", "scheduling.k8s.io", "v1"),
+        ("deployments", "apps", "v1"),
+        ("replicasets", "apps", "v1"),
+        ("jobs", "batch", "v1"),
     }
     assert {r.plural for r in RESOURCES if not r.namespaced} == {"namespaces", "nodes", "priorityclasses"}
 
