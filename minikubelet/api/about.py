@@ -103,4 +103,6 @@ async def openapi_v3(call: Call) -> web.Response:
     headers = respond.headers()
     headers["Etag"] = f'"{openapi.etag(group_version)}"'
     headers["Cache-Control"] = "public, max-age=31536000"
+    if headers["Etag"] in call.http.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
     return web.Response(body=document, headers=headers)

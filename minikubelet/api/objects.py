@@ -24,7 +24,7 @@ from minikubelet.api.selectors import Matcher
 from minikubelet.errors import BadRequest, Expired, Forbidden, NotFound
 from minikubelet.store import Store
 from minikubelet.store.store import check_same, timestamp, utc_now
-from minikubelet.v1 import graceful_deletion
+from minikubelet.v1 import conversion, graceful_deletion
 from minikubelet.v1.resources import ResourceInfo
 
 Object = dict[str, Any]
@@ -61,11 +61,12 @@ class Objects:
     # Reading.
 
     def get(self, info: ResourceInfo, namespace: str, name: str) -> Object:
-        return self.store.get(info.stored, namespace, name)
+        return conversion.shown(info, self.store.get(info.stored, namespace, name))
 
     def list(self, info: ResourceInfo, namespace: str, matches: Matcher | None = None) -> Page:
         """Everything that matches; an empty namespace means all of them."""
         items, revision = self.store.list(info.stored, namespace or None)
+        items = [conversion.shown(info, obj) for obj in items]
         return Page([obj for obj in items if matches is None or matches(obj)], revision)
 
     def page(
@@ -80,7 +81,8 @@ class Objects:
                 "The provided continue parameter is too old to display a consistent list result. "
                 "You must start a new list without the continue parameter."
             ) from None
-        items = [obj for obj in items if _place(obj) > after and (matches is None or matches(obj))]
+        items = [conversion.shown(info, obj) for obj in items if _place(obj) > after]
+        items = [obj for obj in items if matches is None or matches(obj)]
         if limit <= 0 or len(items) <= limit:
             return Page(items, revision)
         token = _write_token(revision, _place(items[limit - 1]))
@@ -100,15 +102,15 @@ class Objects:
         obj = intake.complete(info, obj, options, refuse=self._refuse)
         self._check_namespace(info, obj)
         with self._maybe_rehearsal(options.dry_run):
-            created = self.store.create(info.stored, obj)
+            created = self.store.create(info.stored, conversion.stored(info, obj))
         if options.dry_run:
             del created["metadata"]["resourceVersion"]
-        return created
+        return conversion.shown(info, created)
 
     def update(self, info: ResourceInfo, namespace: str, name: str, change: Change, options: WriteOptions,
                subresource: str = "") -> Object:  # fmt: skip
         """Replace an object by what `change` makes of the present one (PUT ignores it, PATCH merges)."""
-        old = self.store.get(info.stored, namespace, name)
+        old = self.get(info, namespace, name)
         obj = intake.identified(info, namespace, change(old), name)
         obj = intake.decode(info, obj, options)
         # Before anything is said about its content: that was written over something else.
@@ -121,10 +123,10 @@ class Objects:
             kinds.prepare_update(info, obj, old)
             obj = intake.complete(info, obj, options, old, refuse=self._refuse)
         with self._maybe_rehearsal(options.dry_run):
-            updated = self.store.update(info.stored, obj)
+            updated = self.store.update(info.stored, conversion.stored(info, obj))
         if options.dry_run:
             updated["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        return updated
+        return conversion.shown(info, updated)
 
     def delete(
         self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions
@@ -155,7 +157,7 @@ class Objects:
             obj = store.delete(
                 resource, namespace, name, uid=options.uid, resource_version=options.resource_version
             )
-        return obj, not self.exists(info, namespace, name)
+        return conversion.shown(info, obj), not self.exists(info, namespace, name)
 
     def ensure(self, info: ResourceInfo, obj: Object) -> None:
         """Create the object unless it is there: for what every node has."""

@@ -20,7 +20,7 @@ _SET = re.compile(rf"(?P<key>{_KEY})\s+(?P<operator>in|notin)\s*\((?P<values>[^(
 _EQUALITY = re.compile(rf"(?P<key>{_KEY})\s*(?P<operator>==|!=|=|<|>)\s*(?P<value>[-A-Za-z0-9_.]*)")
 _EXISTS = re.compile(rf"(?P<not>!?)\s*(?P<key>{_KEY})")
 
-_INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 # What may be selected on, beside metadata.name and metadata.namespace.
 FIELDS: dict[str, frozenset[str]] = {
@@ -37,8 +37,11 @@ FIELDS: dict[str, frozenset[str]] = {
         }
     ),
     "events": frozenset(
-        {f"involvedObject.{field}" for field in _INVOLVED}
+        {f"involvedObject.{field}" for field in _REFERENCE}
         | {"reason", "reportingComponent", "source", "type"}
+    ),
+    "events.events.k8s.io": frozenset(
+        {f"regarding.{field}" for field in _REFERENCE} | {"reason", "reportingController", "type"}
     ),
     "namespaces": frozenset({"status.phase"}),
     "nodes": frozenset({"spec.unschedulable"}),

@@ -21,6 +21,7 @@ from minikubelet.api.selectors import Matcher
 from minikubelet.api.table import table, wants_table
 from minikubelet.errors import BadRequest, Expired
 from minikubelet.store import Watch
+from minikubelet.v1 import conversion
 from minikubelet.v1.resources import ResourceInfo
 
 Object = dict[str, Any]
@@ -32,8 +33,10 @@ LIFE_SECONDS = (1800.0, 3600.0)
 async def watch(call: Call, matches: Matcher | None) -> web.StreamResponse:
     """`?watch=true`. Errors before the first byte are HTTP errors, later ones an ERROR event."""
     frame = Frame(call)
+    info = call.resource
     present, since = _start(call, matches)
-    cursor = call.backend.store.watch(call.resource.stored, call.namespace or None, since, matches=matches)
+    chosen = None if matches is None else lambda obj: matches(conversion.shown(info, obj))
+    cursor = call.backend.store.watch(info.stored, call.namespace or None, since, matches=chosen)
     try:
         response = web.StreamResponse(headers=respond.headers())
         await response.prepare(call.http)
@@ -50,8 +53,8 @@ def _start(call: Call, matches: Matcher | None) -> tuple[list[Object], int]:
     """What to send first, and where to go on. Without a revision the present state comes as ADDED events."""
     given = call.text("resourceVersion")
     if given in ("", "0"):
-        items, revision = call.backend.store.list(call.resource.stored, call.namespace or None)
-        return [obj for obj in items if matches is None or matches(obj)], revision
+        page = call.objects.list(call.resource, call.namespace, matches)
+        return page.items, page.revision
     if not given.isdecimal():
         raise BadRequest(f'strconv.ParseUint: parsing "{given}": invalid syntax')
     return [], int(given)
@@ -75,7 +78,7 @@ async def _follow(call: Call, cursor: Watch, frame: Frame, response: web.StreamR
             await response.write(respond.encode({"type": "ERROR", "object": error.status()}) + b"\n")
             return
         else:
-            await response.write(frame.line(kind, obj))
+            await response.write(frame.line(kind, conversion.shown(call.resource, obj)))
 
 
 class Frame:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from minikubelet.v1 import events_v1
 from minikubelet.v1.apps import Deployment, ReplicaSet
 from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim
@@ -92,6 +93,7 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     ),
     ResourceInfo("nodes", "node", Node, ("no",), namespaced=False, subresources=("status",)),
     ResourceInfo("events", "event", Event, ("ev",)),
+    ResourceInfo("events", "event", events_v1.Event, ("ev",), stored_as="events"),
     ResourceInfo(
         "persistentvolumeclaims",
         "persistentvolumeclaim",

@@ -12,7 +12,7 @@ from typing import Any
 
 from minikubelet.api.columns import others, workloads
 from minikubelet.api.columns.base import NAME, Column, Columns, Object
-from minikubelet.api.columns.events import EVENTS
+from minikubelet.api.columns.events import EVENTS, EVENTS_V1
 from minikubelet.api.columns.nodes import NODES
 from minikubelet.api.columns.pods import PODS
 
@@ -23,6 +23,7 @@ COLUMNS: dict[str, Columns] = {
     "pods": PODS,
     "nodes": NODES,
     "events": EVENTS,
+    "events.events.k8s.io": EVENTS_V1,
     "configmaps": others.CONFIG_MAPS,
     "secrets": others.SECRETS,
     "namespaces": others.NAMESPACES,

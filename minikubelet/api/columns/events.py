@@ -11,6 +11,8 @@ from minikubelet.api.columns.base import (
     Object,
     since,
 )
+from minikubelet.v1 import conversion
+from minikubelet.v1.resources import BY_KEY
 
 
 def event_cells(event: Object, now: datetime) -> list[Any]:
@@ -50,3 +52,11 @@ EVENTS = Columns(
     ),
     event_cells,
 )
+
+
+def event_v1_cells(event: Object, now: datetime) -> list[Any]:
+    """An Event of events.k8s.io shows the same."""
+    return event_cells(conversion.stored(BY_KEY["events.events.k8s.io"], event), now)
+
+
+EVENTS_V1 = EVENTS._replace(cells=event_v1_cells)

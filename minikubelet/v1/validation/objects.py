@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minikubelet.errors import FieldError
+from minikubelet.v1 import events_v1
 from minikubelet.v1.apps import Deployment, ReplicaSet
 from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim, PersistentVolumeClaimSpec
@@ -27,6 +28,7 @@ from minikubelet.v1.validation.apps import (
     replica_set_update_errors,
 )
 from minikubelet.v1.validation.batch import job_errors, job_update_errors
+from minikubelet.v1.validation.events import event_errors, event_v1_update_errors, new_event_v1_errors
 from minikubelet.v1.validation.field import (
     IMMUTABLE,
     POSITIVE,
@@ -70,10 +72,8 @@ def errors_of(object_: Resource) -> Errors:
     if isinstance(object_, Pod):
         yield from pod_errors(object_)  # with its metadata
         return
-    rules = RULES[type(object_)]
-    meta = object_.metadata or ObjectMeta()
-    yield from metadata_errors(meta, namespaced=rules.namespaced, name_rule=rules.name)
-    yield from rules.body(object_)
+    yield from _standing_errors(object_)
+    yield from RULES[type(object_)].create(object_)
 
 
 def update_errors_of(new: Resource, old: Resource) -> Errors:
@@ -82,8 +82,16 @@ def update_errors_of(new: Resource, old: Resource) -> Errors:
         yield from pod_update_errors(new, old)
         return
     yield from metadata_update_errors(new.metadata or ObjectMeta(), old.metadata or ObjectMeta())
-    yield from errors_of(new)
+    yield from _standing_errors(new)
     yield from RULES[type(new)].update(new, old)
+
+
+def _standing_errors(object_: Resource) -> Errors:
+    """What must hold at any time."""
+    rules = RULES[type(object_)]
+    meta = object_.metadata or ObjectMeta()
+    yield from metadata_errors(meta, namespaced=rules.namespaced, name_rule=rules.name)
+    yield from rules.body(object_)
 
 
 def _config_map(config: ConfigMap) -> Errors:
@@ -168,14 +176,6 @@ def _node_update(new: Node, old: Node) -> Errors:
         yield forbidden("spec.providerID", detail)
 
 
-def _event(event: Event) -> Errors:
-    meta, involved = event.metadata or ObjectMeta(), event.involved_object
-    if involved is None:
-        yield required("involvedObject")
-    elif (involved.namespace or "default") != (meta.namespace or "default"):
-        yield invalid("involvedObject.namespace", involved.namespace or "", "does not match event.namespace")
-
-
 def _claim(claim: PersistentVolumeClaim) -> Errors:
     spec = claim.spec or PersistentVolumeClaimSpec()
     if not spec.access_modes:
@@ -209,18 +209,22 @@ def _nothing_more(*_: Resource) -> Errors:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for a kind beside its metadata: for its names, for a new object, for a change (new, old)."""
+    """What holds for a kind beside its metadata: at any time, for a change (new, old), for its names, and for
+    a new object only.
+    """
 
     body: Callable[[Any], Errors] = _nothing_more
     update: Callable[[Any, Any], Errors] = _nothing_more
     name: NameRule = dns_subdomain
     namespaced: bool = True
+    create: Callable[[Any], Errors] = _nothing_more
 
 
 RULES: dict[type[Resource], Rules] = {
     ConfigMap: Rules(_config_map, _immutable),
     Secret: Rules(_secret, _secret_update),
-    Event: Rules(_event),
+    Event: Rules(event_errors),
+    events_v1.Event: Rules(update=event_v1_update_errors, create=new_event_v1_errors),
     PersistentVolumeClaim: Rules(_claim),
     ServiceAccount: Rules(),
     Lease: Rules(_lease),
