@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest import machine
-from tests.stock_kubectl import KUBECTL
+from tests.stock_kubectl import KUBECTLS
 
 HERE = Path(__file__).parent
 NEED_ROOT = ("kernel", "e2e", "contract")
@@ -43,8 +43,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.kernel)
         if item.get_closest_marker("kernel") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
-        if item.get_closest_marker("kubectl") and not KUBECTL:
-            item.add_marker(pytest.mark.skip(reason="needs kubectl: none on this machine"))
         if item.get_closest_marker("limits") and lacking:
             item.add_marker(pytest.mark.skip(reason="; ".join(lacking)))
     if share := config.getoption("--shard"):
@@ -81,16 +79,20 @@ def shares(weight: dict[str, float], of: int) -> list[set[str]]:
     return dealt
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Nothing is skipped for lack of a kubectl: `./dev test` brings one."""
+    if item.get_closest_marker("kubectl") and not KUBECTLS:
+        pytest.fail("there is no kubectl: `./dev test` unpacks one, MK_KUBECTLS names one")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     """Where everything must run, a skipped test is a failed one: in CI each, in the guest those that need a
-    kernel. Somebody who has no kubectl is told so by the summary; CI has one.
+    kernel.
     """
     report = yield
     in_ci, in_guest = os.environ.get("CI"), os.environ.get("MK_GUEST")
-    must_run = in_ci or (
-        in_guest and item.get_closest_marker("kernel") and not item.get_closest_marker("kubectl")
-    )
+    must_run = in_ci or (in_guest and item.get_closest_marker("kernel"))
     if report.skipped and must_run and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped where everything must run: {report.longrepr}"
