@@ -12,7 +12,8 @@ from minikubelet.agent.logs import LogOptions, log_container, log_instance
 from minikubelet.api import respond
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.request import Call
-from minikubelet.api.streams import serve_session, wanted_streams
+from minikubelet.api.streams.remote_command import serve_session, wanted_streams
+from minikubelet.api.streams.transport import command_client
 from minikubelet.api.verbs import read_object
 from minikubelet.errors import BadRequest, Conflict, FieldError, Invalid
 from minikubelet.store.store import timestamp, utc_now
@@ -99,7 +100,7 @@ async def exec_command(call: Call) -> web.StreamResponse:
             call.namespace, call.name, container, command, stdin=streams.stdin, tty=streams.tty
         )
 
-    return await serve_session(call, streams, start, report_exit_code=True)
+    return await serve_session(command_client(call, streams), streams, start, report_exit_code=True)
 
 
 async def attach(call: Call) -> web.StreamResponse:
@@ -111,7 +112,7 @@ async def attach(call: Call) -> web.StreamResponse:
     def start() -> Any:
         return call.backend.attach(call.namespace, call.name, container, stdin=streams.stdin, tty=streams.tty)
 
-    return await serve_session(call, streams, start, report_exit_code=False)
+    return await serve_session(command_client(call, streams), streams, start, report_exit_code=False)
 
 
 def _running_container(pod: Object, asked: str) -> str:

@@ -21,6 +21,7 @@ from minikubelet.config import Paths
 from minikubelet.controllers import Controllers
 from minikubelet.errors import FieldError, NotFound
 from minikubelet.store import Store
+from tests.unit.api.spdy_peer import SpdyPeer
 
 
 class EchoSession:
@@ -259,3 +260,29 @@ def https(root):
     running = Api(root, "127.0.0.1:0")
     yield running
     running.close()
+
+
+@pytest.fixture
+def web(api):
+    """The API with a running pod `web`."""
+    api.post(PODS, pod("web"))
+    api.bind("web")
+    status = {"name": "main", "state": {"running": {}}, "containerID": "minikubelet://" + "a" * 64}
+    api.set_status("web", phase="Running", containerStatuses=[status])
+    return api
+
+
+@pytest.fixture
+def dial(web):
+    """Connect to the pod's streams over SPDY: `dial(path, version…)`."""
+    peers: list[SpdyPeer] = []
+
+    def connect(path: str, *versions: str, **settings: str) -> SpdyPeer:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(web.paths.socket))
+        peers.append(SpdyPeer(sock, path, *versions, **settings))
+        return peers[-1]
+
+    yield connect
+    for peer in peers:
+        peer.close()

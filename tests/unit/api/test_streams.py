@@ -10,20 +10,10 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from minikubelet.api.streams import exit_status, terminal_size
+from minikubelet.api.streams.remote_command import exit_status, terminal_size
 from tests.unit.api.conftest import PODS, pod
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
-
-
-@pytest.fixture
-def web(api):
-    """The API with a running pod `web`."""
-    api.post(PODS, pod("web"))
-    api.bind("web")
-    status = {"name": "main", "state": {"running": {}}, "containerID": "minikubelet://" + "a" * 64}
-    api.set_status("web", phase="Running", containerStatuses=[status])
-    return api
 
 
 def talk(api, path: str, story: Callable[[aiohttp.ClientWebSocketResponse], Awaitable], protocol=V5, **query):
