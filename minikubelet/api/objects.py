@@ -144,6 +144,7 @@ class Objects:
 
             def begin(obj: Object) -> None:
                 # Given preconditions take the place of the stored ones, and so are compared by the store.
+                deletion.set_finalizer(obj, options.propagation)
                 graceful_deletion.begin(obj, options.grace, utc_now())
                 obj["metadata"].update({key: value for key, value in given.items() if value})
 
@@ -154,9 +155,14 @@ class Objects:
                                 name=name, kind=resource)  # fmt: skip
             obj = store.modify(resource, namespace, name, _terminating)
         else:
-            obj = store.delete(
-                resource, namespace, name, uid=options.uid, resource_version=options.resource_version
-            )
+            obj = store.get(resource, namespace, name)
+            check_same(resource, obj, options.uid, options.resource_version)
+            if deletion.set_finalizer(obj, options.propagation):
+                obj["metadata"].setdefault("deletionTimestamp", timestamp(utc_now()))
+                obj["metadata"]["deletionGracePeriodSeconds"] = 0
+                obj = store.update(resource, obj)
+            else:
+                obj = store.delete(resource, namespace, name)
         return conversion.shown(info, obj), not self.exists(info, namespace, name)
 
     def ensure(self, info: ResourceInfo, obj: Object) -> None:

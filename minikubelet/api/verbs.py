@@ -230,4 +230,6 @@ async def _delete_options(call: Call) -> DeleteOptions:
     grace = call.number("gracePeriodSeconds")
     if grace is not None:
         given.setdefault("gracePeriodSeconds", grace)
+    if call.text("propagationPolicy"):
+        given.setdefault("propagationPolicy", call.text("propagationPolicy"))
     return DeleteOptions.read(given)

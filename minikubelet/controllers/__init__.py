@@ -15,13 +15,22 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from minikubelet.api.objects import Objects
-from minikubelet.controllers import namespaces, service_accounts
+from minikubelet.controllers import (
+    deployments,
+    garbage_collector,
+    namespaces,
+    replica_sets,
+    service_accounts,
+)
 
 log = logging.getLogger(__name__)
 
 CONTROLLERS: dict[str, Callable[[Objects], Awaitable[None]]] = {
     "namespaces": namespaces.keep,
     "service accounts": service_accounts.keep,
+    "garbage collector": garbage_collector.keep,
+    "deployments": deployments.keep,
+    "replica sets": replica_sets.keep,
 }
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,9 @@ from minikubelet.store.watch import Watch
 
 Object = dict[str, Any]
 Objects = list[Object]
+Found = list[tuple[str, Object]]
 
+EVENTS = "events"
 SEALED = frozenset({"secrets"})  # never in the clear on disk
 EVENT_TTL = timedelta(hours=1)  # as kube-apiserver's --event-ttl
 KEEP_REVISIONS = 10_000
@@ -160,35 +162,60 @@ class Store:
 
     def watch(
         self,
-        resource: str,
+        resource: str | None,
         namespace: str | None = None,
         since: int | None = None,
         *,
         matches: Callable[[Object], bool] | None = None,
+        containing: Iterable[str] = (),
     ) -> Watch:
         """An async iterator over (type, object, revision) of all changes after `since` (None: from now on).
 
         With `matches`, an object that begins to match is ADDED and one that no longer does is DELETED.
+        Resource None means all but Events; `containing`: only what is deleted or has one of these texts in
+        its JSON, so that all the others are not even decoded.
         Raises Expired, here or later, when the log no longer reaches back to where the watcher stands.
         """
         since = self._revision if since is None else since
         self._check_kept(since)
-        return Watch(self, resource, namespace, since, matches)
+        return Watch(self, resource, namespace, since, matches, tuple(containing))
 
-    def changes(self, resource: str, namespace: str | None, since: int, limit: int) -> Changes:
-        """The next rows of the log behind `since`."""
-        self._check_kept(since)
-        where, values = ("", []) if namespace is None else (" AND l.namespace = ?", [namespace])
+    def find(self, text: str) -> Found:
+        """All objects but Events with this text somewhere in their JSON, and the resource of each."""
+        where, values = _selected(None, None, (text,))
         rows = self._db.execute(
-            "SELECT l.revision, l.type, l.value, p.revision, p.value FROM log l "
+            "SELECT l.resource, l.revision, l.value FROM objects o JOIN log l ON l.revision = o.revision "
+            f"WHERE {where}",
+            values,
+        )
+        found = [(resource, self._decode(resource, revision, value)) for resource, revision, value in rows]
+        return [
+            (resource, obj)
+            for resource, obj in found
+            if resource not in SEALED or text.encode() in msgspec.json.encode(obj)
+        ]
+
+    def changes(
+        self,
+        resource: str | None,
+        namespace: str | None,
+        since: int,
+        limit: int,
+        containing: Iterable[str] = (),
+    ) -> Changes:
+        """The next rows of the log behind `since`, as `watch` describes them."""
+        self._check_kept(since)
+        where, values = _selected(resource, namespace, containing)
+        rows = self._db.execute(
+            "SELECT l.revision, l.type, l.value, p.revision, p.value, l.resource FROM log l "
             "LEFT JOIN log p ON p.revision = l.previous "
-            f"WHERE l.resource = ? AND l.revision > ?{where} ORDER BY l.revision LIMIT ?",
-            [resource, since, *values, limit],
+            f"WHERE l.revision > ? AND {where} ORDER BY l.revision LIMIT ?",
+            [since, *values, limit],
         ).fetchall()
         return [
-            Change(kind, self._decode(resource, revision, value), revision,
-                   self._decode(resource, before, old) if before else None)
-            for revision, kind, value, before, old in rows
+            Change(kind, self._decode(of, revision, value), revision,
+                   self._decode(of, before, old) if before else None)
+            for revision, kind, value, before, old, of in rows
         ]  # fmt: skip
 
     # Writing. Every write is one transaction; watchers are woken after its commit.
@@ -386,6 +413,26 @@ class Store:
         obj: Object = msgspec.json.decode(plain)
         obj["metadata"]["resourceVersion"] = str(revision)
         return obj
+
+
+def _selected(
+    resource: str | None, namespace: str | None, containing: Iterable[str]
+) -> tuple[str, list[Any]]:
+    """Conditions on rows of the log (as `l`), and their values. What is sealed cannot be searched."""
+    where: list[str] = [f"l.resource != '{EVENTS}'"]
+    values: list[Any] = []
+    if resource is not None:
+        where, values = ["l.resource = ?"], [resource]
+    if namespace is not None:
+        where.append("l.namespace = ?")
+        values.append(namespace)
+    texts = [text.encode() for text in containing]
+    if texts:
+        sealed = ", ".join(f"'{each}'" for each in sorted(SEALED))
+        anyway = f"l.type = 'DELETED' OR l.resource IN ({sealed})"
+        where.append(f"({anyway}{' OR instr(l.value, ?)' * len(texts)})")
+        values += texts
+    return " AND ".join(where), values
 
 
 def _copy(obj: Object) -> Object:

@@ -30,16 +30,18 @@ class Watch:
     def __init__(
         self,
         store: Store,
-        resource: str,
+        resource: str | None,
         namespace: str | None,
         since: int,
         matches: Callable[[dict[str, Any]], bool] | None,
+        containing: tuple[str, ...] = (),
     ) -> None:
         self.revision = since  # everything up to here was told: good for a bookmark
         self._store = store
         self._resource = resource
         self._namespace = namespace
         self._matches = matches
+        self._containing = containing
         self._page: deque[Change] = deque()
         self._awake = asyncio.Event()
         self._closed = False
@@ -47,14 +49,14 @@ class Watch:
 
     def wake(self, resource: str) -> None:
         """The store wrote an object of `resource`."""
-        if resource == self._resource:
+        if resource == self._resource or (self._resource is None and resource != "events"):
             self._awake.set()
 
     def rest(self) -> None:
         """The log is about to be compacted. Who has seen everything of its resource waits at the end of the
         log: it is not behind only because nobody wrote what it watches.
         """
-        if not self._page and not self._store.changes(self._resource, self._namespace, self.revision, 1):
+        if not self._page and not self._changes(1):
             self.revision = self._store.revision
 
     def close(self) -> None:
@@ -88,10 +90,13 @@ class Watch:
     def _read(self) -> bool:
         """One page; without one, the cursor moves to the end of the log."""
         self._awake.clear()
-        self._page.extend(self._store.changes(self._resource, self._namespace, self.revision, PAGE))
+        self._page.extend(self._changes(PAGE))
         if not self._page:
             self.revision = self._store.revision
         return bool(self._page)
+
+    def _changes(self, limit: int) -> list[Change]:
+        return self._store.changes(self._resource, self._namespace, self.revision, limit, self._containing)
 
     def _seen_as(self, change: Change) -> str | None:
         """The type of the event for somebody who sees only what matches; None: nothing happened for them."""

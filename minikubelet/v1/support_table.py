@@ -24,6 +24,9 @@ apiVersion kind
 metadata.name metadata.generateName metadata.namespace metadata.uid metadata.resourceVersion
 metadata.generation metadata.creationTimestamp metadata.deletionTimestamp
 metadata.deletionGracePeriodSeconds metadata.labels metadata.annotations metadata.finalizers
+metadata.ownerReferences[*].apiVersion metadata.ownerReferences[*].kind metadata.ownerReferences[*].name
+metadata.ownerReferences[*].uid metadata.ownerReferences[*].controller
+metadata.ownerReferences[*].blockOwnerDeletion
 
 spec.restartPolicy spec.terminationGracePeriodSeconds spec.activeDeadlineSeconds spec.nodeName
 spec.hostNetwork spec.hostPID spec.hostIPC spec.hostUsers spec.shareProcessNamespace
@@ -212,7 +215,6 @@ cinder flocker gcePersistentDisk photonPersistentDisk portworxVolume quobyte sca
 """
 RULES: tuple[Rule, ...] = (
     # Metadata
-    Rule("metadata.ownerReferences", WARNING, "nothing is deleted with its owner", CLIENTS),
     Rule("metadata.managedFields", WARNING, "field managers are not tracked", CLIENTS, ALWAYS_FINE),
     Rule("metadata.selfLink", WARNING, "no longer part of Kubernetes", NEVER),
     Rule("status", WARNING, "the status is written by the node alone", NEVER, ALWAYS_FINE),
