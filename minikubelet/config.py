@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+SERVICE_CIDR = "10.96.0.0/16"
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:
@@ -79,6 +81,7 @@ class AgentOptions:
     root: Path | None = None
     bridge: str = "mk0"
     pod_cidr: str = "10.244.0.0/24"
+    service_cidr: str = SERVICE_CIDR  # where Services get their addresses from
     listen: str = "127.0.0.1:6443"  # HOST:PORT; port 0 takes a free one
     node_name: str | None = None  # None: the host name in lower case
     manifests: Path | None = None  # static pods

@@ -134,7 +134,7 @@ async def _serve(
         from minikubelet.api import serve  # aiohttp: nothing above waits for its import
         from minikubelet.controllers import Controllers
 
-        server = await serve(node, paths, options.listen)
+        server = await serve(node, paths, options.listen, options.service_cidr)
         stack.push_async_callback(server.close)
         controllers = Controllers(server.objects)
         controllers.start()

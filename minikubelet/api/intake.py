@@ -17,6 +17,8 @@ from minikubelet.v1.defaults import admit_pod, set_defaults
 from minikubelet.v1.match_label_keys import merge_match_label_keys
 from minikubelet.v1.meta import Resource
 from minikubelet.v1.resources import ResourceInfo
+from minikubelet.v1.service import Service
+from minikubelet.v1.service_cautions import service_warnings
 from minikubelet.v1.templates import below, described_pod
 from minikubelet.v1.validation import validate, validate_update
 
@@ -92,7 +94,9 @@ def complete(
 def _not_honoured(
     struct: Resource, old: Resource | None, options: WriteOptions, refuse: Refuse
 ) -> list[FieldError]:
-    """What a new pod or a new template asks for in vain: told as a warning, or refused."""
+    """What a new pod, a new template or a Service asks for in vain: told as a warning, or refused."""
+    if isinstance(struct, Service) and (not isinstance(old, Service) or struct.spec != old.spec):
+        options.warnings.extend(service_warnings(struct))
     described = described_pod(struct)
     if described is None or (
         old is not None and (isinstance(struct, Pod) or described == described_pod(old))

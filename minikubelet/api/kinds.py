@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minikubelet.v1.resources import ResourceInfo
+from minikubelet.v1.service_defaults import carry_over
 from minikubelet.v1.validation.batch import generate_selector
 
 Object = dict[str, Any]
@@ -113,4 +114,5 @@ _CHANGES: dict[str, Callable[[Object, Object], None]] = {
     "pods": _pod_change,
     "deployments.apps": _deployment_change,
     "namespaces": _namespace_change,
+    "services": carry_over,
 }

@@ -13,6 +13,7 @@ import binascii
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ from minikubelet.api import deletion, intake, kinds, subresources
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.priority import prioritize
 from minikubelet.api.selectors import Matcher
+from minikubelet.api.service_addresses import ServiceAddresses
+from minikubelet.config import SERVICE_CIDR
 from minikubelet.errors import BadRequest, Expired, Forbidden, NotFound
 from minikubelet.store import Store
 from minikubelet.store.store import check_same, timestamp, utc_now
@@ -54,9 +57,15 @@ class Page:
 class Objects:
     """The verbs, on one store."""
 
-    def __init__(self, store: Store, refuse: intake.Refuse = intake.refuse_nothing) -> None:
+    def __init__(
+        self,
+        store: Store,
+        refuse: intake.Refuse = intake.refuse_nothing,
+        service_cidr: str = SERVICE_CIDR,
+    ) -> None:
         self.store = store
         self._refuse = refuse
+        self._services = ServiceAddresses(IPv4Network(service_cidr))
 
     # Reading.
 
@@ -101,6 +110,8 @@ class Objects:
             prioritize(obj, self.store)
         obj = intake.complete(info, obj, options, refuse=self._refuse)
         self._check_namespace(info, obj)
+        if info.key == "services":
+            self._services.complete(obj, self.store)
         with self._maybe_rehearsal(options.dry_run):
             created = self.store.create(info.stored, conversion.stored(info, obj))
         if options.dry_run:
@@ -122,6 +133,8 @@ class Objects:
         else:
             kinds.prepare_update(info, obj, old)
             obj = intake.complete(info, obj, options, old, refuse=self._refuse)
+            if info.key == "services":
+                self._services.complete(obj, self.store)
         with self._maybe_rehearsal(options.dry_run):
             updated = self.store.update(info.stored, conversion.stored(info, obj))
         if options.dry_run:

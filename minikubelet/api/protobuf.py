@@ -48,6 +48,7 @@ class Map:
 # Scalars: how the bytes or the number of a field become a JSON value. False and "" are dropped, except where
 # a pointer in Go makes them mean something (OPTIONAL).
 TEXT, BYTES, INT, BOOL, OPTIONAL_BOOL = "text", "bytes", "int", "bool", "optional bool"
+INT_OR_TEXT = "int or text"  # a message: {1: which, 2: number, 3: text}
 
 OWNER = Message(
     {
@@ -73,6 +74,40 @@ METADATA = Message(
     }
 )
 NAME_REFERENCE = Message({1: ("name", TEXT)})
+SERVICE_PORT = Message(
+    {
+        1: ("name", TEXT),
+        2: ("protocol", TEXT),
+        3: ("port", INT),
+        4: ("targetPort", INT_OR_TEXT),
+        5: ("nodePort", INT),
+        6: ("appProtocol", TEXT),
+    }
+)
+# Those fields that a command of kubectl can set.
+SERVICE_SPEC = Message(
+    {
+        1: ("ports", Repeated(SERVICE_PORT)),
+        2: ("selector", Map(TEXT)),
+        3: ("clusterIP", TEXT),
+        4: ("type", TEXT),
+        5: ("externalIPs", Repeated(TEXT)),
+        7: ("sessionAffinity", TEXT),
+        8: ("loadBalancerIP", TEXT),
+        9: ("loadBalancerSourceRanges", Repeated(TEXT)),
+        10: ("externalName", TEXT),
+        11: ("externalTrafficPolicy", TEXT),
+        12: ("healthCheckNodePort", INT),
+        13: ("publishNotReadyAddresses", BOOL),
+        17: ("ipFamilyPolicy", TEXT),
+        18: ("clusterIPs", Repeated(TEXT)),
+        19: ("ipFamilies", Repeated(TEXT)),
+        20: ("allocateLoadBalancerNodePorts", OPTIONAL_BOOL),
+        21: ("loadBalancerClass", TEXT),
+        22: ("internalTrafficPolicy", TEXT),
+        23: ("trafficDistribution", TEXT),
+    }
+)
 
 KINDS: dict[str, Message] = {
     "ConfigMap": Message(
@@ -100,6 +135,7 @@ KINDS: dict[str, Message] = {
             4: ("automountServiceAccountToken", OPTIONAL_BOOL),
         }
     ),
+    "Service": Message({1: ("metadata", METADATA), 2: ("spec", SERVICE_SPEC)}),
     "DeleteOptions": Message(
         {
             1: ("gracePeriodSeconds", INT),
@@ -188,6 +224,9 @@ def _message(message: Message, data: bytes) -> Object:
 
 
 def _value(kind: Any, raw: Any) -> Any:
+    if kind == INT_OR_TEXT:
+        which = dict(_fields(raw))
+        return _scalar(TEXT, which.get(3, b"")) if which.get(1) else _scalar(INT, which.get(2, 0))
     return _message(kind, raw) if isinstance(kind, Message) else _scalar(kind, raw)
 
 

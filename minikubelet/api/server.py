@@ -26,7 +26,7 @@ from minikubelet.api.backend import Backend
 from minikubelet.api.initial import make_initial
 from minikubelet.api.objects import Objects
 from minikubelet.api.request import BODY_LIMIT, Call
-from minikubelet.config import Paths
+from minikubelet.config import SERVICE_CIDR, Paths
 from minikubelet.errors import (
     ApiError,
     Forbidden,
@@ -48,10 +48,10 @@ class Server:
     ("https://127.0.0.1:6443"), empty without.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, service_cidr: str = SERVICE_CIDR) -> None:
         self.https = ""
         self._backend = backend
-        self.objects = Objects(backend.store, backend.refuse)
+        self.objects = Objects(backend.store, backend.refuse, service_cidr)
         self._doorkeeper = Doorkeeper()
         self._listeners: list[asyncio.Server] = []
         self._http = web.Server(
@@ -153,9 +153,14 @@ def split_address(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def serve(backend: Backend, paths: Paths, listen: str | None = None) -> Server:
+async def serve(
+    backend: Backend,
+    paths: Paths,
+    listen: str | None = None,
+    service_cidr: str = SERVICE_CIDR,
+) -> Server:
     """Open the API: the unix socket always, HTTPS when `listen` says where."""
-    server = Server(backend)
+    server = Server(backend, service_cidr)
     try:
         make_initial(server.objects)
         await server.open_socket(paths)

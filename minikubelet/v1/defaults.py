@@ -16,12 +16,15 @@ from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus
 from minikubelet.v1.cluster import Namespace, NamespaceSpec, NamespaceStatus
 from minikubelet.v1.config import Secret
+from minikubelet.v1.endpoints import Endpoints
 from minikubelet.v1.meta import ObjectMeta, Resource
 from minikubelet.v1.pod import Pod, PodSpec, PodTemplate
 from minikubelet.v1.pod_defaults import claim_spec_defaults, pod_defaults
 from minikubelet.v1.priority_class import PREEMPT, PriorityClass
 from minikubelet.v1.qos import qos_class
 from minikubelet.v1.scheduling import Toleration
+from minikubelet.v1.service import Service
+from minikubelet.v1.service_defaults import endpoints_defaults, service_defaults
 from minikubelet.v1.status import PodCondition, PodStatus
 from minikubelet.v1.workload_defaults import (
     deployment_defaults,
@@ -119,4 +122,6 @@ DEFAULTS: dict[type[Resource], Callable[[Any], None]] = {
     ReplicaSet: replica_set_defaults,
     Deployment: deployment_defaults,
     Job: job_defaults,
+    Service: service_defaults,
+    Endpoints: endpoints_defaults,
 }

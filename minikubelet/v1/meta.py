@@ -100,6 +100,17 @@ class TypedObjectReference(Object, kw_only=True):
     namespace: str | None = None
 
 
+class Condition(Object, kw_only=True):
+    """One statement about an object."""
+
+    type: str | None = None
+    status: str | None = None
+    observed_generation: Int64 | None = None
+    last_transition_time: Time | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
 class Resource(Object, kw_only=True):
     """An object with a life of its own: it has a kind, a name and a place in the store."""
 

@@ -16,11 +16,14 @@ from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim
 from minikubelet.v1.cluster import Lease, Namespace, ServiceAccount
 from minikubelet.v1.config import ConfigMap, Secret
+from minikubelet.v1.endpoint_slice import EndpointSlice
+from minikubelet.v1.endpoints import Endpoints
 from minikubelet.v1.event import Event
 from minikubelet.v1.meta import Resource
 from minikubelet.v1.node import Node
 from minikubelet.v1.pod import Pod, PodTemplate
 from minikubelet.v1.priority_class import PriorityClass
+from minikubelet.v1.service import Service
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -102,6 +105,9 @@ RESOURCES: tuple[ResourceInfo, ...] = (
         subresources=("status",),
     ),
     ResourceInfo("serviceaccounts", "serviceaccount", ServiceAccount, ("sa",)),
+    ResourceInfo("services", "service", Service, ("svc",), categories=("all",), subresources=("status",)),
+    ResourceInfo("endpoints", "endpoints", Endpoints, ("ep",)),
+    ResourceInfo("endpointslices", "endpointslice", EndpointSlice),
     ResourceInfo("podtemplates", "podtemplate", PodTemplate),
     ResourceInfo(
         "deployments",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from minikubelet.api.columns import others, workloads
+from minikubelet.api.columns import others, services, workloads
 from minikubelet.api.columns.base import NAME, Column, Columns, Object
 from minikubelet.api.columns.events import EVENTS, EVENTS_V1
 from minikubelet.api.columns.nodes import NODES
@@ -30,6 +30,9 @@ COLUMNS: dict[str, Columns] = {
     "serviceaccounts": others.SERVICE_ACCOUNTS,
     "persistentvolumeclaims": others.CLAIMS,
     "priorityclasses.scheduling.k8s.io": others.PRIORITY_CLASSES,
+    "services": services.SERVICES,
+    "endpoints": services.ENDPOINTS,
+    "endpointslices.discovery.k8s.io": services.ENDPOINT_SLICES,
     "podtemplates": workloads.POD_TEMPLATES,
     "deployments.apps": workloads.DEPLOYMENTS,
     "replicasets.apps": workloads.REPLICA_SETS,

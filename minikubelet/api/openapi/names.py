@@ -18,7 +18,14 @@ LIST_META = f"{META}.ListMeta"
 STATUS = f"{META}.Status"
 
 _OF_META = frozenset(
-    {"ObjectMeta", "OwnerReference", "ManagedFieldsEntry", "LabelSelector", "LabelSelectorRequirement"}
+    {
+        "ObjectMeta",
+        "OwnerReference",
+        "ManagedFieldsEntry",
+        "LabelSelector",
+        "LabelSelectorRequirement",
+        "Condition",
+    }
 )
 
 

@@ -8,7 +8,7 @@ import click
 
 from minikubelet.cli.base import Session, command
 from minikubelet.cli.errors import CliError, NodeNotFit
-from minikubelet.config import AgentOptions
+from minikubelet.config import SERVICE_CIDR, AgentOptions
 
 
 @command(
@@ -25,6 +25,13 @@ from minikubelet.config import AgentOptions
 @click.option("--bridge", default="mk0", show_default=True, metavar="NAME", help="The pods' bridge.")
 @click.option(
     "--pod-cidr", default="10.244.0.0/24", show_default=True, metavar="CIDR", help="The pods' network."
+)
+@click.option(
+    "--service-cidr",
+    default=SERVICE_CIDR,
+    show_default=True,
+    metavar="CIDR",
+    help="Where Services get their addresses from.",
 )
 @click.option(
     "--listen",
@@ -48,6 +55,7 @@ def agent_command(
     session: Session,
     bridge: str,
     pod_cidr: str,
+    service_cidr: str,
     listen: str | None,
     node_name: str | None,
     manifests: Path | None,
@@ -70,6 +78,7 @@ def agent_command(
         root=session.root,
         bridge=bridge,
         pod_cidr=pod_cidr,
+        service_cidr=service_cidr,
         listen=listen or default,
         node_name=node_name,
         manifests=manifests,

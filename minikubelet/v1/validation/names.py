@@ -10,6 +10,7 @@ import ipaddress
 import re
 
 LABEL_PATTERN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+LABEL_1035_PATTERN = "[a-z]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN_PATTERN = rf"{LABEL_PATTERN}(\.{LABEL_PATTERN})*"
 QNAME_PATTERN = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 LVALUE_PATTERN = f"({QNAME_PATTERN})?"
@@ -22,6 +23,11 @@ LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
     "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     f"'{LABEL_PATTERN}')"
+)
+LABEL_1035_TEXT = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+    "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+    f"validation is '{LABEL_1035_PATTERN}')"
 )
 SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
@@ -60,6 +66,11 @@ IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 def dns_label(name: str) -> list[str]:
     """RFC 1123 label: one part of a host name."""
     return _too_long(name, 63) + _unlike(LABEL_PATTERN, name, LABEL_TEXT)
+
+
+def dns_label_1035(name: str) -> list[str]:
+    """RFC 1035 label: as above, beginning with a letter."""
+    return _too_long(name, 63) + _unlike(LABEL_1035_PATTERN, name, LABEL_1035_TEXT)
 
 
 def dns_subdomain(name: str) -> list[str]:

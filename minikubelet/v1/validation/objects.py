@@ -15,12 +15,15 @@ from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim, PersistentVolumeClaimSpec
 from minikubelet.v1.cluster import Lease, Namespace, ServiceAccount
 from minikubelet.v1.config import ConfigMap, Secret
+from minikubelet.v1.endpoint_slice import EndpointSlice
+from minikubelet.v1.endpoints import Endpoints
 from minikubelet.v1.event import Event
 from minikubelet.v1.meta import ObjectMeta, Resource
 from minikubelet.v1.node import Node, NodeSpec
 from minikubelet.v1.pod import Pod, PodTemplate
 from minikubelet.v1.priority_class import PriorityClass
 from minikubelet.v1.quantity import parse
+from minikubelet.v1.service import Service
 from minikubelet.v1.validation.apps import (
     deployment_errors,
     deployment_update_errors,
@@ -48,9 +51,23 @@ from minikubelet.v1.validation.metadata import (
     metadata_errors,
     metadata_update_errors,
 )
-from minikubelet.v1.validation.names import config_key, dns_label, dns_subdomain, label_value, qualified_name
+from minikubelet.v1.validation.names import (
+    config_key,
+    dns_label,
+    dns_label_1035,
+    dns_subdomain,
+    label_value,
+    qualified_name,
+)
 from minikubelet.v1.validation.pod import pod_errors
 from minikubelet.v1.validation.priority import priority_class_errors, priority_class_update_errors
+from minikubelet.v1.validation.service import (
+    endpoint_slice_errors,
+    endpoint_slice_update_errors,
+    endpoints_errors,
+    service_errors,
+    service_update_errors,
+)
 from minikubelet.v1.validation.templates import pod_template_errors
 from minikubelet.v1.validation.update import pod_update_errors
 
@@ -228,6 +245,9 @@ RULES: dict[type[Resource], Rules] = {
     PersistentVolumeClaim: Rules(_claim),
     ServiceAccount: Rules(),
     Lease: Rules(_lease),
+    Service: Rules(service_errors, service_update_errors, name=dns_label_1035),
+    Endpoints: Rules(endpoints_errors),
+    EndpointSlice: Rules(endpoint_slice_errors, endpoint_slice_update_errors),
     Namespace: Rules(name=dns_label, namespaced=False),
     PodTemplate: Rules(pod_template_errors),
     ReplicaSet: Rules(replica_set_errors, replica_set_update_errors),
