@@ -203,8 +203,10 @@ def test_a_change_keeps_address_and_node_port_and_drops_what_the_new_type_has_no
     assert same["spec"]["clusterIP"] == "10.96.0.5"
     assert same["spec"]["ports"] == [{"port": 80, "nodePort": 30080}]
     assert "nodePort" not in inside["spec"]["ports"][0]
-    assert "externalTrafficPolicy" not in inside["spec"] and inside["spec"]["clusterIP"] == "10.96.0.5"
-    assert "clusterIP" not in alias["spec"] and "ipFamilies" not in alias["spec"]
+    assert "externalTrafficPolicy" not in inside["spec"]
+    assert inside["spec"]["clusterIP"] == "10.96.0.5"
+    assert "clusterIP" not in alias["spec"]
+    assert "ipFamilies" not in alias["spec"]
 
 
 def test_what_has_no_effect_without_a_cloud_is_said() -> None:
