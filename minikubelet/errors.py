@@ -164,7 +164,10 @@ class Invalid(ApiError):
             {"reason": CAUSE_REASONS[error.type], "message": error.message, "field": error.path}
             for error in errors
         ]
-        return cls(f'{kind} "{name}" is invalid: {text}', name=name, group=group, kind=kind, causes=causes)
+        qualified = f"{kind}.{group}" if group else kind
+        return cls(
+            f'{qualified} "{name}" is invalid: {text}', name=name, group=group, kind=kind, causes=causes
+        )
 
 
 class TooManyRequests(ApiError):

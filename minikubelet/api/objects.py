@@ -8,23 +8,20 @@ read-modify-write cannot be interrupted by another one.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
 
-import msgspec
-
 from minikubelet.api import deletion, intake, kinds, subresources
 from minikubelet.api.deletion import DeleteOptions
+from minikubelet.api.listing import Page
 from minikubelet.api.priority import prioritize
 from minikubelet.api.selectors import Matcher
 from minikubelet.api.service_addresses import ServiceAddresses
 from minikubelet.config import SERVICE_CIDR
-from minikubelet.errors import BadRequest, Expired, Forbidden, NotFound
+from minikubelet.errors import BadRequest, Forbidden, NotFound
 from minikubelet.store import Store
 from minikubelet.store.store import check_same, timestamp, utc_now
 from minikubelet.v1 import conversion, graceful_deletion
@@ -42,16 +39,6 @@ class WriteOptions:
     validation: str = "Warn"  # Strict, Warn, Ignore
     manager: str = ""
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Page:
-    """A list, or a part of one."""
-
-    items: list[Object]
-    revision: int
-    proceed: str = ""  # metadata.continue
-    remaining: int = 0
 
 
 class Objects:
@@ -77,25 +64,6 @@ class Objects:
         items, revision = self.store.list(info.stored, namespace or None)
         items = [conversion.shown(info, obj) for obj in items]
         return Page([obj for obj in items if matches is None or matches(obj)], revision)
-
-    def page(
-        self, info: ResourceInfo, namespace: str, matches: Matcher | None, limit: int, proceed: str
-    ) -> Page:
-        """At most `limit` objects; the rest by the token, true for the same revision as the first page."""
-        revision, after = _read_token(proceed) if proceed else (self.store.revision, ("", ""))
-        try:
-            items, revision = self.store.list(info.stored, namespace or None, at=revision)
-        except Expired:
-            raise Expired(
-                "The provided continue parameter is too old to display a consistent list result. "
-                "You must start a new list without the continue parameter."
-            ) from None
-        items = [conversion.shown(info, obj) for obj in items if _place(obj) > after]
-        items = [obj for obj in items if matches is None or matches(obj)]
-        if limit <= 0 or len(items) <= limit:
-            return Page(items, revision)
-        token = _write_token(revision, _place(items[limit - 1]))
-        return Page(items[:limit], revision, token, len(items) - limit)
 
     # Writing.
 
@@ -214,21 +182,3 @@ def _terminating(namespace: Object) -> None:
     namespace["metadata"].setdefault("deletionTimestamp", timestamp(utc_now()))
     namespace["metadata"].setdefault("deletionGracePeriodSeconds", 0)
     namespace.setdefault("status", {})["phase"] = "Terminating"
-
-
-def _place(obj: Object) -> tuple[str, str]:
-    """Where an object stands in a list."""
-    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
-
-
-def _write_token(revision: int, after: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([revision, *after])).decode().rstrip("=")
-
-
-def _read_token(token: str) -> tuple[int, tuple[str, str]]:
-    try:
-        plain = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        revision, namespace, name = msgspec.json.decode(plain, type=tuple[int, str, str])
-    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
-        raise BadRequest("continue key is not valid: invalid token") from None
-    return revision, (namespace, name)

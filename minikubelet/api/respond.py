@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,10 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
+from minikubelet.api.negotiation import JSON, YAML, Form
 from minikubelet.errors import ApiError
 
-JSON = "application/json"
+GZIP_BYTES, GZIP_LEVEL = 128 << 10, 1  # as the API server: long answers, at the least effort
 
 # Without it, kubectl's caching transport would answer /version and discovery from its disk.
 NO_CACHE = "no-cache, private"
@@ -34,6 +36,42 @@ def json_response(
     value: Any, *, code: int = 200, warnings: Sequence[str] = (), content_type: str = JSON
 ) -> web.Response:
     return web.Response(body=encode(value), status=code, headers=headers(warnings, content_type))
+
+
+def object_response(value: Any, form: Form, *, code: int = 200, warnings: Sequence[str] = ()) -> web.Response:
+    """An object in the form that was negotiated. JSON is YAML, too, and costs a hundredth of it."""
+    return json_response(value, code=code, warnings=warnings, content_type=form.media_type)
+
+
+def finished(http: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+    """The answer as it goes out: laid out for people who ask for that, and packed when it is long."""
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+        return response
+    if response.content_type in (JSON, YAML) and response.body and _is_for_people(http):
+        response.body = msgspec.json.format(response.body, indent=2) + b"\n"
+    if (
+        len(response.body) >= GZIP_BYTES
+        and _accepts_gzip(http)
+        and "Content-Encoding" not in response.headers
+    ):
+        response.body = gzip.compress(response.body, GZIP_LEVEL)
+        response.headers["Content-Encoding"] = "gzip"
+    return response
+
+
+def _is_for_people(http: web.BaseRequest) -> bool:
+    """`pretty` in the query decides; without it, the programs with which people look at an API."""
+    pretty = http.query.get("pretty")
+    if pretty is not None:
+        return pretty not in ("0", "f", "F", "false", "FALSE", "False")
+    return http.headers.get("User-Agent", "").startswith(("curl", "Wget", "Mozilla/5.0"))
+
+
+def _accepts_gzip(http: web.BaseRequest) -> bool:
+    return any(
+        part.partition(";")[0].strip() == "gzip"
+        for part in http.headers.get("Accept-Encoding", "").split(",")
+    )
 
 
 def text_response(text: str) -> web.Response:

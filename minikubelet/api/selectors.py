@@ -1,4 +1,4 @@
-"""Label and field selectors, as the API server reads them.
+"""Which objects are meant: field selectors, and how they go together with label selectors.
 
 A selector becomes a function over an object; what cannot be parsed or is not supported is a BadRequest in
 the server's words (kubectl adds its own context).
@@ -10,19 +10,18 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from minikubelet.api.label_selectors import label_selector
 from minikubelet.errors import BadRequest
 
 Object = dict[str, Any]
 Matcher = Callable[[Object], bool]
 
-_KEY = r"(?:[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
-_SET = re.compile(rf"(?P<key>{_KEY})\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)")
-_EQUALITY = re.compile(rf"(?P<key>{_KEY})\s*(?P<operator>==|!=|=|<|>)\s*(?P<value>[-A-Za-z0-9_.]*)")
-_EXISTS = re.compile(rf"(?P<not>!?)\s*(?P<key>{_KEY})")
-
 _REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
-# What may be selected on, beside metadata.name and metadata.namespace.
+__all__ = ["Matcher", "both", "field_selector", "label_selector"]
+
+COMMON = ("metadata.name", "metadata.namespace")
+# What else may be selected on, by key of the resource.
 FIELDS: dict[str, frozenset[str]] = {
     "pods": frozenset(
         {
@@ -33,6 +32,7 @@ FIELDS: dict[str, frozenset[str]] = {
             "spec.hostNetwork",
             "status.phase",
             "status.podIP",
+            "status.podIPs",
             "status.nominatedNodeName",
         }
     ),
@@ -43,23 +43,16 @@ FIELDS: dict[str, frozenset[str]] = {
     "events.events.k8s.io": frozenset(
         {f"regarding.{field}" for field in _REFERENCE} | {"reason", "reportingController", "type"}
     ),
+    "jobs.batch": frozenset({"status.successful"}),
     "namespaces": frozenset({"status.phase"}),
     "nodes": frozenset({"spec.unschedulable"}),
     "secrets": frozenset({"type"}),
 }
 
 
-def label_selector(text: str) -> Matcher | None:
-    """`app=web,tier!=db,env in (a, b),!canary`; None when there is nothing to select by."""
-    terms = [_label_term(term.strip(), text) for term in _split(text) if term.strip()]
-    if not terms:
-        return None
-    return lambda obj: _all(terms, obj["metadata"].get("labels") or {})
-
-
 def field_selector(resource: str, text: str) -> Matcher | None:
     """`metadata.name=web,status.phase!=Running`; only equality, only the fields the API server offers."""
-    terms = [_field_term(resource, term) for term in re.split(r"(?<!\\),", text) if term]
+    terms = [_field_term(resource, term, text) for term in sorted(_terms(text)) if term]
     if not terms:
         return None
     return lambda obj: all((_text(obj, path) == value) is equal for path, equal, value in terms)
@@ -73,70 +66,54 @@ def both(first: Matcher | None, second: Matcher | None) -> Matcher | None:
     return lambda obj: one(obj) and other(obj)
 
 
-def _all(terms: list[Callable[[dict[str, str]], bool]], labels: dict[str, str]) -> bool:
-    return all(term(labels) for term in terms)
+def _terms(text: str) -> list[str]:
+    """At the commas; a backslash takes the meaning from what is behind it."""
+    return re.findall(r"(?:\\.|[^,\\]|\\$)+", text)
 
 
-def _split(text: str) -> list[str]:
-    """At the commas outside of parentheses."""
-    return re.split(r",(?![^(]*\))", text)
-
-
-def _label_term(term: str, whole: str) -> Callable[[dict[str, str]], bool]:
-    if found := _SET.fullmatch(term):
-        key = found["key"]
-        values = {value.strip() for value in found["values"].split(",")}
-        if found["operator"] == "in":
-            return lambda labels: labels.get(key) in values
-        return lambda labels: labels.get(key) not in values
-    if found := _EQUALITY.fullmatch(term):
-        return _comparison(found["key"], found["operator"], found["value"], whole)
-    if found := _EXISTS.fullmatch(term):
-        key, wanted = found["key"], not found["not"]
-        return lambda labels: (key in labels) is wanted
-    raise BadRequest(
-        f"unable to parse requirement: found '{term}' in '{whole}', expected: a label requirement"
-    )
-
-
-def _comparison(key: str, operator: str, value: str, whole: str) -> Callable[[dict[str, str]], bool]:
-    if operator in ("=", "=="):
-        return lambda labels: labels.get(key) == value
-    if operator == "!=":
-        return lambda labels: labels.get(key) != value
-    if not value.isdecimal():
-        raise BadRequest(f"unable to parse requirement: '{value}' in '{whole}': for 'Gt', 'Lt' operators, "
-                         "the value must be an integer")  # fmt: skip
-    bound, greater = int(value), operator == ">"
-
-    def compare(labels: dict[str, str]) -> bool:
-        number = labels.get(key, "")
-        if not re.fullmatch(r"-?\d+", number):
-            return False
-        return int(number) > bound if greater else int(number) < bound
-
-    return compare
-
-
-def _field_term(resource: str, term: str) -> tuple[str, bool, str]:
-    found = re.fullmatch(r"([^=!]+)(==|!=|=)(.*)", term)
+def _field_term(resource: str, term: str, whole: str) -> tuple[str, bool, str]:
+    found = re.fullmatch(r"([^=!]*)(==|!=|=)(.*)", term, re.DOTALL)
     if found is None:
-        raise BadRequest(f"invalid selector: '{term}'; can't understand '{term}'")
-    path, operator, value = found[1], found[2], re.sub(r"\\(.)", r"\1", found[3])
-    if path not in ("metadata.name", "metadata.namespace") and path not in FIELDS.get(resource, ()):
-        raise BadRequest(f"field label not supported: {path}")
+        raise BadRequest(f"invalid selector: '{whole}'; can't understand '{term}'")
+    path, operator, value = found[1], found[2], _unescaped(found[3])
+    if path not in COMMON and path not in FIELDS.get(resource, ()):
+        raise BadRequest(_unknown(resource, path))
     return path, operator != "!=", value
+
+
+def _unescaped(value: str) -> str:
+    """Backslash, comma and equals sign are written behind a backslash."""
+    if wrong := re.search(r"\\(?![\\,=]).?", value, re.DOTALL):
+        raise BadRequest(f"invalid field selector: invalid escape sequence: {wrong[0]}")
+    if bare := re.search(r"(?<!\\)(?:\\\\)*([,=])", value):
+        raise BadRequest(f"invalid field selector: unescaped character in value: {ord(bare[1])}")
+    return re.sub(r"\\(.)", r"\1", value)
+
+
+def _unknown(resource: str, path: str) -> str:
+    if resource == "jobs.batch":
+        return f'field label "{path}" not supported for Job'
+    if resource in FIELDS:
+        return f"field label not supported: {path}"
+    return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
 
 def _text(obj: Object, path: str) -> str:
     """The field as the selector compares it: absent is empty, booleans are lower case."""
-    value: Any = obj
     if path == "source":  # of an Event
         path = "source.component"
+    elif path == "status.successful":  # of a Job
+        path = "status.succeeded"
+    value: Any = obj
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
-        return "false" if path in ("spec.unschedulable", "spec.hostNetwork") else ""
+        return _ABSENT.get(path, "")
+    if isinstance(value, list):  # the addresses of a pod
+        return ",".join(str(item.get("ip", "")) for item in value)
     return str(value)
+
+
+_ABSENT = {"spec.unschedulable": "false", "spec.hostNetwork": "false", "status.succeeded": "0"}

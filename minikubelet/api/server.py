@@ -110,6 +110,9 @@ class Server:
 
     async def answer(self, http: web.BaseRequest) -> web.StreamResponse:
         """One request from its first byte to its last."""
+        return respond.finished(http, await self._answer(http))
+
+    async def _answer(self, http: web.BaseRequest) -> web.StreamResponse:
         warnings: list[str] = []
         try:
             return await self._route(http, warnings)

@@ -1,7 +1,7 @@
 """Lists and tables: how objects are put together for an answer.
 
-`kubectl get` asks for `as=Table` and prints the cells the server made; with `-o yaml` and friends, and from
-every library, plain objects are asked for.
+`kubectl get` asks for a Table and prints the cells the server made; with `-o yaml` and friends, and from
+every library, plain objects are asked for; who only wants to know what there is, asks for metadata.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from minikubelet.api import negotiation
 from minikubelet.api.columns import COLUMNS, DEFAULT_COLUMNS
 from minikubelet.errors import BadRequest
 from minikubelet.v1.resources import ResourceInfo
@@ -19,27 +20,30 @@ Object = dict[str, Any]
 INCLUDE = ("", "None", "Metadata", "Object")
 
 
-def wants_table(accept: str) -> str | None:
-    """The version of meta.k8s.io Tables the client would like best, if its first choice is a Table."""
-    for choice in accept.split(","):
-        parameters = {part.strip() for part in choice.split(";")}
-        if "application/json" not in parameters:
-            continue
-        if not {"as=Table", "g=meta.k8s.io"} <= parameters:
-            return None
-        if "v=v1" in parameters:
-            return "v1"
-        if "v=v1beta1" in parameters:
-            return "v1beta1"
-    return None
-
-
 def object_list(info: ResourceInfo, items: Sequence[Object], metadata: Object) -> Object:
     return {
         "kind": f"{info.kind}List",
         "apiVersion": info.api_version,
         "metadata": metadata,
         "items": [{k: v for k, v in item.items() if k not in ("kind", "apiVersion")} for item in items],
+    }
+
+
+def metadata_list(items: Sequence[Object], metadata: Object, version: str) -> Object:
+    """Only what the objects are called."""
+    return {
+        "kind": negotiation.METADATA_LIST,
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": metadata,
+        "items": [only_metadata(item, version) for item in items],
+    }
+
+
+def only_metadata(item: Object, version: str) -> Object:
+    return {
+        "kind": negotiation.METADATA,
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": item["metadata"],
     }
 
 
@@ -72,7 +76,7 @@ def table(
                 "name": column.name,
                 "type": column.type,
                 "format": column.format,
-                "description": f"{column.name} of the {info.singular}",
+                "description": column.description or f"{column.name} of the {info.singular}",
                 "priority": column.priority,
             }
             for column in columns.definitions
@@ -83,10 +87,4 @@ def table(
 def _included(item: Object, version: str, include: str) -> Object | None:
     if include == "None":
         return None
-    if include == "Object":
-        return item
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": item["metadata"],
-    }
+    return item if include == "Object" else only_metadata(item, version)

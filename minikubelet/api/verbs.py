@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from minikubelet.api import deletion, protobuf, respond
+from minikubelet.api import deletion, listing, negotiation, protobuf, respond
 from minikubelet.api.deletion import DeleteOptions
-from minikubelet.api.objects import Change, Page, WriteOptions
+from minikubelet.api.listing import ListOptions, Page
+from minikubelet.api.objects import Change, WriteOptions
 from minikubelet.api.patch import json_patch, merge_patch, strategic_merge
 from minikubelet.api.request import Call, decode_json
-from minikubelet.api.selectors import Matcher, both, field_selector, label_selector
-from minikubelet.api.table import object_list, table, wants_table
+from minikubelet.api.selectors import both, field_selector
+from minikubelet.api.table import metadata_list, object_list, only_metadata, table
 from minikubelet.api.watch import watch
 from minikubelet.errors import BadRequest, ManifestError, UnsupportedMediaType
 from minikubelet.v1.decode import parse_json
@@ -34,46 +36,47 @@ PATCHES = {
 
 async def list_objects(call: Call) -> web.StreamResponse:
     """A list or, with `watch=true`, what happens from now on."""
-    matches = _selected(call)
-    if call.flag("watch"):
-        return await watch(call, matches)
-    page = call.objects.page(
-        call.resource, call.namespace, matches, call.number("limit") or 0, call.text("continue")
-    )
-    return _answer_list(call, page)
+    options = ListOptions.read(call)
+    if options.watch:
+        return await watch(call, options)
+    return _answer_list(call, listing.part(call.objects, call.resource, call.namespace, options))
 
 
 async def get_object(call: Call) -> web.StreamResponse:
     """One object; `watch=true` on a single object is a watch on its name."""
-    if call.flag("watch"):
-        return await watch(call, field_selector(call.resource.key, f"metadata.name={call.name}"))
+    options = ListOptions.read(call)
+    if options.watch:
+        named = field_selector(call.resource.key, f"metadata.name={call.name}")
+        return await watch(call, replace(options, matches=both(options.matches, named)))
+    listing.check_reached(options.revision, call.backend.store.revision)
     return _answer(call, call.objects.get(call.resource, call.namespace, call.name))
-
-
-def _selected(call: Call) -> Matcher | None:
-    return both(
-        label_selector(call.text("labelSelector")),
-        field_selector(call.resource.key, call.text("fieldSelector")),
-    )
 
 
 def _answer_list(call: Call, page: Page) -> web.Response:
     metadata: Object = {"resourceVersion": str(page.revision)}
     if page.proceed:
-        metadata |= {"continue": page.proceed, "remainingItemCount": page.remaining}
-    version = wants_table(call.http.headers.get("Accept", ""))
-    if version is None:
-        return respond.json_response(object_list(call.resource, page.items, metadata))
-    return respond.json_response(_table(call, page.items, metadata, version))
+        metadata["continue"] = page.proceed
+    if page.remaining:
+        metadata["remainingItemCount"] = page.remaining
+    form = negotiation.wanted(call.http.headers.get("Accept", ""), several=True)
+    if form.kind == negotiation.TABLE:
+        shown = _table(call, page.items, metadata, form.version)
+    elif form.kind == negotiation.METADATA_LIST:
+        shown = metadata_list(page.items, metadata, form.version)
+    else:
+        shown = object_list(call.resource, page.items, metadata)
+    return respond.object_response(shown, form)
 
 
 def _answer(call: Call, obj: Object, code: int = 200) -> web.Response:
-    """The object, as a Table if the client likes that better."""
-    version = wants_table(call.http.headers.get("Accept", ""))
-    if version is not None:
+    """The object, as a Table or its metadata only if the client likes that better."""
+    form = negotiation.wanted(call.http.headers.get("Accept", ""))
+    if form.kind == negotiation.TABLE:
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        obj = _table(call, [obj], metadata, version)
-    return respond.json_response(obj, code=code, warnings=call.warnings)
+        obj = _table(call, [obj], metadata, form.version)
+    elif form.kind == negotiation.METADATA:
+        obj = only_metadata(obj, form.version)
+    return respond.object_response(obj, form, code=code, warnings=call.warnings)
 
 
 def _table(call: Call, items: list[Object], metadata: Object, version: str) -> Object:
@@ -212,7 +215,7 @@ async def delete_object(call: Call) -> web.StreamResponse:
 async def delete_collection(call: Call) -> web.StreamResponse:
     """Each of the matching objects, as if deleted by name."""
     options = await _delete_options(call)
-    page = call.objects.page(call.resource, call.namespace, _selected(call), 0, "")
+    page = call.objects.list(call.resource, call.namespace, ListOptions.read(call).matches)
     for obj in page.items:
         metadata = obj["metadata"]
         call.objects.delete(call.resource, metadata.get("namespace", ""), metadata["name"], options)

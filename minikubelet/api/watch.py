@@ -15,11 +15,11 @@ from typing import Any
 
 from aiohttp import web
 
-from minikubelet.api import respond
+from minikubelet.api import negotiation, respond
+from minikubelet.api.listing import ListOptions, check_reached
 from minikubelet.api.request import Call
-from minikubelet.api.selectors import Matcher
-from minikubelet.api.table import table, wants_table
-from minikubelet.errors import BadRequest, Expired
+from minikubelet.api.table import only_metadata, table
+from minikubelet.errors import Expired
 from minikubelet.store import Watch
 from minikubelet.v1 import conversion
 from minikubelet.v1.resources import ResourceInfo
@@ -28,13 +28,14 @@ Object = dict[str, Any]
 
 BOOKMARK_SECONDS = 60.0
 LIFE_SECONDS = (1800.0, 3600.0)
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
-async def watch(call: Call, matches: Matcher | None) -> web.StreamResponse:
+async def watch(call: Call, options: ListOptions) -> web.StreamResponse:
     """`?watch=true`. Errors before the first byte are HTTP errors, later ones an ERROR event."""
     frame = Frame(call)
-    info = call.resource
-    present, since = _start(call, matches)
+    info, matches = call.resource, options.matches
+    present, since = _start(call, options)
     chosen = None if matches is None else lambda obj: matches(conversion.shown(info, obj))
     cursor = call.backend.store.watch(info.stored, call.namespace or None, since, matches=chosen)
     try:
@@ -42,35 +43,46 @@ async def watch(call: Call, matches: Matcher | None) -> web.StreamResponse:
         await response.prepare(call.http)
         for obj in present:
             await response.write(frame.line("ADDED", obj))
-        await _follow(call, cursor, frame, response)
+        if options.initial_events and options.bookmarks:
+            await response.write(frame.bookmark(since, {INITIAL_EVENTS_END: "true"}))
+        await _follow(call, options, cursor, frame, response)
         await response.write_eof()
         return response
     finally:
         cursor.close()
 
 
-def _start(call: Call, matches: Matcher | None) -> tuple[list[Object], int]:
-    """What to send first, and where to go on. Without a revision the present state comes as ADDED events."""
-    given = call.text("resourceVersion")
-    if given in ("", "0"):
-        page = call.objects.list(call.resource, call.namespace, matches)
+def _start(call: Call, options: ListOptions) -> tuple[list[Object], int]:
+    """What to send first, and where to go on.
+
+    Without a revision the present state comes as ADDED events, unless the client says it does not want them;
+    with one, only if it asks for them.
+    """
+    store = call.backend.store
+    wanted = options.initial_events
+    if wanted is None:
+        wanted = not options.revision
+    elif wanted:
+        check_reached(options.revision, store.revision)
+    if wanted:
+        page = call.objects.list(call.resource, call.namespace, options.matches)
         return page.items, page.revision
-    if not given.isdecimal():
-        raise BadRequest(f'strconv.ParseUint: parsing "{given}": invalid syntax')
-    return [], int(given)
+    return [], options.revision or store.revision
 
 
-async def _follow(call: Call, cursor: Watch, frame: Frame, response: web.StreamResponse) -> None:
+async def _follow(
+    call: Call, options: ListOptions, cursor: Watch, frame: Frame, response: web.StreamResponse
+) -> None:
     """Until `timeoutSeconds` have passed, the log was compacted behind the client, or the store closes."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + (call.number("timeoutSeconds") or random.uniform(*LIFE_SECONDS))
-    bookmarks = call.flag("allowWatchBookmarks")
+    seconds = call.number("timeoutSeconds") or 0
+    deadline = loop.time() + (seconds if seconds > 0 else random.uniform(*LIFE_SECONDS))
     while (left := deadline - loop.time()) > 0:
         try:
             async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
                 kind, obj, _ = await anext(cursor)
         except TimeoutError:
-            if bookmarks:
+            if options.bookmarks:
                 await response.write(frame.bookmark(cursor.revision))
         except StopAsyncIteration:
             return
@@ -82,35 +94,41 @@ async def _follow(call: Call, cursor: Watch, frame: Frame, response: web.StreamR
 
 
 class Frame:
-    """Makes the lines: plain objects, or Tables of one row (with column definitions in the first only)."""
+    """Makes the lines: plain objects, their metadata, or Tables of one row (with column definitions in the
+    first only).
+    """
 
     def __init__(self, call: Call, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._info: ResourceInfo = call.resource
-        self._table = wants_table(call.http.headers.get("Accept", ""))
+        self._form = negotiation.wanted(call.http.headers.get("Accept", ""))
         self._include = call.text("includeObject")
         self._definitions = True
         self._now = now
 
     def line(self, kind: str, obj: Object) -> bytes:
-        return respond.encode({"type": kind, "object": self._shown(obj)}) + b"\n"
-
-    def bookmark(self, revision: int) -> bytes:
-        """Everything up to here was sent: the client may watch from here next time."""
-        metadata = {"resourceVersion": str(revision)}
-        obj = {"kind": self._info.kind, "apiVersion": self._info.api_version, "metadata": metadata}
-        return respond.encode({"type": "BOOKMARK", "object": obj}) + b"\n"
-
-    def _shown(self, obj: Object) -> Object:
-        if self._table is None:
-            return obj
         metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+        return respond.encode({"type": kind, "object": self._shown(obj, [obj], metadata)}) + b"\n"
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        """Everything up to here was sent: the client may watch from here next time."""
+        metadata: Object = {"resourceVersion": str(revision)}
+        if annotations:
+            metadata["annotations"] = annotations
+        obj = {"kind": self._info.kind, "apiVersion": self._info.api_version, "metadata": metadata}
+        return respond.encode({"type": "BOOKMARK", "object": self._shown(obj, [], metadata)}) + b"\n"
+
+    def _shown(self, obj: Object, rows: list[Object], metadata: Object) -> Object:
+        if self._form.kind == negotiation.METADATA:
+            return only_metadata(obj, self._form.version)
+        if self._form.kind != negotiation.TABLE:
+            return obj
         definitions, self._definitions = self._definitions, False
         return table(
             self._info,
-            [obj],
+            rows,
             metadata,
             self._now(),
-            version=self._table,
+            version=self._form.version,
             include=self._include,
             definitions=definitions,
         )

@@ -18,6 +18,7 @@ class Column(NamedTuple):
     type: str = "string"
     priority: int = 0
     format: str = ""
+    description: str = ""
 
 
 class Columns(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from minikubelet.api.selectors import both, field_selector, label_selector
@@ -38,16 +40,48 @@ POD = {
         ("x.io/y=", True),
         ("app=web,n in (1,5),!tier", True),
         ("app=web,tier", False),
+        ("app in (,db)", False),
+        ("x.io/y in ()", True),
+        ("in", False),
+        ("!notin", True),
     ],
 )
 def test_labels(selector, selected):
     assert label_selector(selector)(POD) is selected
 
 
-@pytest.mark.parametrize("selector", ["a b", "a in b", "=x", "a=b=c", "a in (b", "-a", "a>x", "a=!b", "(a)"])
-def test_label_selectors_that_cannot_be_read_are_refused(selector):
-    with pytest.raises(BadRequest, match="unable to parse requirement"):
+NAME = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+
+
+@pytest.mark.parametrize(
+    ("selector", "message"),
+    [
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+        ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+        ("=x", "found '=', expected: !, identifier, or 'end of string'"),
+        ("a=b=c", "found '=', expected: ',' or 'end of string'"),
+        ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("a in (=)", "unable to parse requirement: found '=', expected: ',', or identifier"),
+        ("a=!b", "unable to parse requirement: found '!', expected: identifier"),
+        ("(a)", "found '(', expected: !, identifier, or 'end of string'"),
+        ("a,", "found '', expected: identifier after ','"),
+        ("!", "unable to parse requirement: found '', expected: identifier"),
+        ("-a", f'unable to parse requirement: <nil>: Invalid value: "-a": {NAME}'),
+        (
+            "a>x",
+            'unable to parse requirement: values[0]: Invalid value: "x": '
+            "for 'Gt', 'Lt' operators, the value must be an integer",
+        ),
+    ],
+)
+def test_label_selectors_that_cannot_be_read_are_refused_in_the_servers_words(selector, message):
+    with pytest.raises(BadRequest) as caught:
         label_selector(selector)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -74,10 +108,15 @@ def test_events_are_found_by_what_they_are_about():
 
 @pytest.mark.parametrize(
     ("selector", "message"),
-    [("spec.bogus=1", "field label not supported: spec.bogus"), ("metadata.name", "invalid selector")],
+    [
+        ("spec.bogus=1", "field label not supported: spec.bogus"),
+        ("metadata.name", "invalid selector: 'metadata.name'; can't understand 'metadata.name'"),
+        ("metadata.name=a=b", "invalid field selector: unescaped character in value: 61"),
+        (r"metadata.name=a\x", r"invalid field selector: invalid escape sequence: \x"),
+    ],
 )
 def test_field_selectors_that_are_not_offered_are_refused(selector, message):
-    with pytest.raises(BadRequest, match=message):
+    with pytest.raises(BadRequest, match=re.escape(message)):
         field_selector("pods", selector)
 
 
@@ -86,3 +125,10 @@ def test_no_selector_selects_everything():
     assert field_selector("pods", "") is None
     assert both(None, None) is None
     assert both(label_selector("app=web"), field_selector("pods", "metadata.name=x"))(POD) is False
+
+
+def test_kinds_without_fields_of_their_own_say_which_they_have():
+    with pytest.raises(BadRequest, match="is not a known field selector: only"):
+        field_selector("configmaps", "data=x")
+    with pytest.raises(BadRequest, match=re.escape('field label "spec.x" not supported for Job')):
+        field_selector("jobs.batch", "spec.x=1")
