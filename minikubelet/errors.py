@@ -21,6 +21,7 @@ MinikubeletError
 │  ├─ CreateContainerConfigError   e.g. a missing ConfigMap key, a user that cannot be used
 │  ├─ CreateContainerError         preparation failed
 │  ├─ RunContainerError            the child failed before execve
+│  ├─ PortForwardError             no connection to a port of a pod, or no longer; told on its error stream
 │  └─ KillContainerError           still alive after the grace period and KILL
 ├─ ShimError
 │  ├─ ShimUnavailable              socket gone: the sandbox is lost, the worker replaces it
@@ -233,6 +234,12 @@ class CreateContainerError(RuntimeServiceError):
 
 class RunContainerError(RuntimeServiceError):
     reason = "RunContainerError"
+
+
+class PortForwardError(RuntimeServiceError):
+    """Told to the client of a port-forward, in full."""
+
+    reason = "PortForwardError"
 
 
 class KillContainerError(RuntimeServiceError):

@@ -28,6 +28,7 @@ from minikubelet.errors import (
     FailedMount,
     ImageError,
     KillContainerError,
+    PortForwardError,
     ResizeError,
     RunContainerError,
 )
@@ -42,6 +43,7 @@ from minikubelet.runtime.cri import (
     PodLifecycleEvent,
     PodRuntimeStatus,
     PodUsage,
+    PortConnection,
     SandboxStatus,
     container_hash,
 )
@@ -361,6 +363,9 @@ class FakeRuntimeService:
 
     async def attach(self, uid: str, container_id: str, *, stdin: bool) -> ExecSession:
         raise RunContainerError("cannot attach: the fake has no streams")
+
+    async def port_forward(self, uid: str, port: int) -> PortConnection:
+        raise PortForwardError("cannot forward: the fake has no network")
 
     # Observing
 

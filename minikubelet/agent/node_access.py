@@ -12,7 +12,7 @@ from minikubelet.agent.mirror_pods import runtime_uid
 from minikubelet.agent.node_images import NodeImages
 from minikubelet.errors import BadRequest, FieldError
 from minikubelet.runtime.cgroups import Cgroups
-from minikubelet.runtime.cri import ExecSession
+from minikubelet.runtime.cri import ExecSession, PortConnection
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.resources import CgroupSettings, container_cgroup, pod_cgroup
 from minikubelet.runtime.service import Service
@@ -67,6 +67,10 @@ class NodeAccess(NodeImages):
     ) -> ExecSession:
         uid, container_id = self._running(namespace, name, container)
         return await self._service.attach(uid, container_id, stdin=stdin)
+
+    async def port_forward(self, namespace: str, name: str, port: int) -> PortConnection:
+        uid = runtime_uid(self.store.get("pods", namespace, name))
+        return await self._service.port_forward(uid, port)
 
     def logs(
         self, pod: dict[str, Any], container: str, container_id: str, options: LogOptions

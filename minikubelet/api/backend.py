@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from minikubelet.agent.logs import LogOptions
 from minikubelet.errors import FieldError
-from minikubelet.runtime.cri import ExecSession
+from minikubelet.runtime.cri import ExecSession, PortConnection
 from minikubelet.store import Store
 from minikubelet.v1 import Pod
 
@@ -44,6 +44,9 @@ class Backend(Protocol):
         self, namespace: str, name: str, container: str, *, stdin: bool, tty: bool
     ) -> ExecSession:
         """A client on the container's own streams; its end is the container's."""
+
+    async def port_forward(self, namespace: str, name: str, port: int) -> PortConnection:
+        """A connection to a TCP port of the pod's own loopback. PortForwardError holds what to tell."""
 
     def logs(
         self, pod: Object, container: str, container_id: str, options: LogOptions

@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
 # Known to the kinds, but not answered yet: not offered either.
-MISSING = frozenset({"portforward", "finalize"})
+MISSING = frozenset({"finalize"})
 
 # What can be done with a subresource, and the kind it speaks.
 SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {

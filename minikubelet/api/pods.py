@@ -1,8 +1,8 @@
-"""What only pods have: log, exec, attach, binding, eviction."""
+"""What only pods have: log, exec, attach, port-forward, binding, eviction."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +12,12 @@ from minikubelet.agent.logs import LogOptions, log_container, log_instance
 from minikubelet.api import respond
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.request import Call
+from minikubelet.api.streams.port_forward import serve as forward_ports
 from minikubelet.api.streams.remote_command import serve_session, wanted_streams
 from minikubelet.api.streams.transport import command_client
 from minikubelet.api.verbs import read_object
-from minikubelet.errors import BadRequest, Conflict, FieldError, Invalid
+from minikubelet.errors import BadRequest, Conflict, FieldError, InternalError, Invalid
+from minikubelet.runtime.cri import PortConnection
 from minikubelet.store.store import timestamp, utc_now
 from minikubelet.v1 import Pod, from_dict
 
@@ -113,6 +115,21 @@ async def attach(call: Call) -> web.StreamResponse:
         return call.backend.attach(call.namespace, call.name, container, stdin=streams.stdin, tty=streams.tty)
 
     return await serve_session(command_client(call, streams), streams, start, report_exit_code=False)
+
+
+async def port_forward(call: Call) -> web.StreamResponse:
+    """Connections to ports of the pod, made from inside its network."""
+    pod = call.objects.get(call.resource, call.namespace, call.name)
+    if not pod["spec"].get("nodeName"):
+        raise BadRequest(f"pod {call.name} does not have a host assigned")
+    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        described = f"{call.name}_{call.namespace}({pod['metadata']['uid']})"
+        raise InternalError(f"failed to find sandboxID for pod {described}")
+
+    def connect(port: int) -> Awaitable[PortConnection]:
+        return call.backend.port_forward(call.namespace, call.name, port)
+
+    return await forward_ports(call, connect)
 
 
 def _running_container(pod: Object, asked: str) -> str:

@@ -62,6 +62,7 @@ SCALE: dict[str, Endpoint] = {
 EXEC: dict[str, Endpoint] = {"GET": pods.exec_command, "POST": pods.exec_command}
 ATTACH: dict[str, Endpoint] = {"GET": pods.attach, "POST": pods.attach}
 PROXY: dict[str, Endpoint] = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), proxy)
+FORWARD: dict[str, Endpoint] = {"GET": pods.port_forward, "POST": pods.port_forward}
 POD = IN_NAMESPACE + "/pods/{name}"
 
 ROUTES: tuple[Route, ...] = (
@@ -82,6 +83,7 @@ ROUTES: tuple[Route, ...] = (
     Route(POD + "/log", {"GET": pods.log}, resource="pods"),
     Route(POD + "/exec", EXEC, resource="pods"),
     Route(POD + "/attach", ATTACH, resource="pods"),
+    Route(POD + "/portforward", FORWARD, resource="pods"),
     Route(POD + "/proxy", PROXY, resource="pods"),
     Route(POD + "/proxy/{path:.*}", PROXY, resource="pods"),
     Route(POD + "/binding", {"POST": pods.bind}, resource="pods"),

@@ -176,6 +176,21 @@ class ExecSession(Protocol):
     async def close(self) -> None: ...
 
 
+class PortConnection(Protocol):
+    """A TCP connection to a port of a pod. Errors: PortForwardError."""
+
+    async def read(self) -> bytes:
+        """What comes next; empty when the server has ended its half."""
+
+    async def write(self, data: bytes) -> None:
+        """Waits while the server does not take it."""
+
+    def end(self) -> None:
+        """Nothing more will be written."""
+
+    def close(self) -> None: ...
+
+
 class RuntimeService(Protocol):
     """The verbs. Errors: RuntimeServiceError and its kinds, nothing else."""
 
@@ -249,6 +264,9 @@ class RuntimeService(Protocol):
 
     async def attach(self, uid: str, container_id: str, *, stdin: bool) -> ExecSession:
         """A client on the container's own streams."""
+
+    async def port_forward(self, uid: str, port: int) -> PortConnection:
+        """To a TCP port of the pod's own loopback, as seen inside its network namespace. PortForwardError."""
 
     async def pod_status(self, uid: str) -> PodRuntimeStatus:
         """What exists now. Never fails: an unreadable shim is a sandbox that is not ready."""

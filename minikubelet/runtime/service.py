@@ -31,6 +31,7 @@ from minikubelet.errors import (
     CreatePodCgroupError,
     CreatePodSandboxError,
     FailedMount,
+    PortForwardError,
     ResizeError,
     RunContainerError,
     RuntimeServiceError,
@@ -49,11 +50,13 @@ from minikubelet.runtime.cri import (
     PodLifecycleEvent,
     PodRuntimeStatus,
     PodUsage,
+    PortConnection,
     SandboxStatus,
 )
 from minikubelet.runtime.disk_usage import DiskUsage
 from minikubelet.runtime.images.config import DEFAULT_STOP_SIGNAL, signal_number
 from minikubelet.runtime.orphans import find_orphans, remove_orphans
+from minikubelet.runtime.pod_connection import dial, open_socket
 from minikubelet.runtime.preparation import Preparation
 from minikubelet.runtime.pressure import pressure
 from minikubelet.runtime.removal import remove_tree
@@ -314,6 +317,14 @@ class Service:
             sandbox,
             lambda shim: ShimStream.open(shim.directory, "attach", container_id=container_id, stdin=stdin),
         )
+
+    async def port_forward(self, uid: str, port: int) -> PortConnection:
+        for sandbox in self._sandboxes.get(uid, ()):
+            if sandbox.client is not None:
+                record, opener = sandbox.record, partial(open_socket, sandbox.directory)
+                namespace = "host" if record.spec.host_network else f"/proc/{record.pid}/ns/net"
+                return await dial(opener, port, record.spec.sandbox_id, namespace)
+        raise PortForwardError(f"failed to find sandboxID for pod {uid}")
 
     # Looking
 

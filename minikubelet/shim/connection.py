@@ -72,6 +72,13 @@ class Connection:
     def send(self, message: dict[str, Any]) -> None:
         self._write(protocol.encode(message))
 
+    def answer_with(self, request: Request, fd: int) -> None:
+        """An empty result with a descriptor, past whatever is still to be written: so nothing may be."""
+        if self._writer.pending:
+            raise Refused("a descriptor is only sent on a connection of its own")
+        with socket.socket(fileno=os.dup(self._reader.fd)) as sock:
+            socket.send_fds(sock, [protocol.encode({"id": request.get("id"), "result": {}})], [fd])
+
     def send_frame(self, channel: int, payload: bytes) -> None:
         self._write(protocol.frame(channel, payload))
 

@@ -194,6 +194,9 @@ class SandboxRecord:
 #                                                     same text of stderr alone)}
 #   reopen_log         {"container_id"}             → {}
 #   label_container    {"container_id", "labels"}   → ContainerRecord, with these labels beside the others
+#   open_socket        {"family": "inet" | "inet6"} → {}, and with it (SCM_RIGHTS) a fresh TCP socket of the
+#                                                     pod's network namespace; the only request of its
+#                                                     connection
 #   shutdown           {}                           → {}, and the shim ends; refused while a container runs
 # Stream connections:
 #   exec               {"container_id", "process": ProcessSpec, "width", "height"} → {"pid"}

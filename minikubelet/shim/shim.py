@@ -302,6 +302,14 @@ class Shim:
         self.changed()
         client.answer(request, protocol.plain(record))
 
+    def open_socket(self, client: Connection, request: Request) -> None:
+        """For the node to reach what listens on the pod's loopback only. Whose namespace a socket belongs to
+        is settled when it is made; connecting is the agent's.
+        """
+        family = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}[request["family"]]
+        with socket.socket(family, socket.SOCK_STREAM) as made:
+            client.answer_with(request, made.fileno())
+
     def shutdown(self, client: Connection, request: Request) -> None:
         alive = [monitor.spec.name for monitor in self._monitors.values() if not monitor.stopped]
         if alive:
@@ -325,6 +333,7 @@ OPERATIONS: dict[str, Callable[[Shim, Connection, Request], None]] = {
         Shim.attach,
         Shim.reopen_log,
         Shim.label_container,
+        Shim.open_socket,
         Shim.shutdown,
     )
 }

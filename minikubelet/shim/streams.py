@@ -38,6 +38,10 @@ class Reader:
     def open(self) -> bool:
         return self._fd >= 0
 
+    @property
+    def fd(self) -> int:
+        return self._fd
+
     def pause(self) -> None:
         """Read no more for now.
 

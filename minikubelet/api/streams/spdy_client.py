@@ -18,7 +18,7 @@ from aiohttp import web
 
 from minikubelet.api import respond
 from minikubelet.api.request import Call
-from minikubelet.api.streams.remote_command import RESIZE, STDERR, STDIN, STDOUT, Streams, terminal_size
+from minikubelet.api.streams.remote_command import STDOUT, Streams, terminal_size
 from minikubelet.api.streams.spdy import REFUSED_STREAM
 from minikubelet.api.streams.spdy_session import Session, Stream
 from minikubelet.api.streams.upgrade import abort, bare_connection, watch_client
@@ -30,8 +30,6 @@ VERSION_HEADER = "X-Stream-Protocol-Version"
 V1, V2, V3, V4 = "channel.k8s.io", "v2.channel.k8s.io", "v3.channel.k8s.io", "v4.channel.k8s.io"
 CREATION_SECONDS = 30.0  # for the client to open its streams
 SIZE_LIMIT = 1024  # bytes of one resize
-
-_CHANNELS = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "resize": RESIZE}
 
 
 def negotiate(call: Call, known: tuple[str, ...]) -> str:

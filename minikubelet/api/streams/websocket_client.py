@@ -56,12 +56,15 @@ class Channels:
                 message: WSMessage = await self.socket.receive(SILENCE if self._pinged else None)
             except TimeoutError:
                 return None
-            if message.type is WSMsgType.BINARY and message.data:
-                return message.data[0], message.data[1:]
-            if message.type is WSMsgType.PING:
+            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+                # The Python client sends as text what it was given as text.
+                data = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+                if data:
+                    return data[0], data[1:]
+            elif message.type is WSMsgType.PING:
                 self._pinged = True
                 await self.socket.pong(message.data)
-            elif message.type not in (WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.PONG):
+            elif message.type is not WSMsgType.PONG:
                 return None
 
 

@@ -20,6 +20,7 @@ from minikubelet.api.server import serve
 from minikubelet.config import Paths
 from minikubelet.controllers import Controllers
 from minikubelet.errors import FieldError, NotFound
+from minikubelet.runtime.pod_connection import dial as dial_pod
 from minikubelet.store import Store
 from tests.unit.api.spdy_peer import SpdyPeer
 
@@ -88,6 +89,13 @@ class SmallNode:
         session = EchoSession(["exit", "7"], stdin)
         self.sessions.append(session)
         return session
+
+    async def port_forward(self, namespace, name, port):
+        async def open_socket(family):
+            kind = socket.AF_INET if family == "inet" else socket.AF_INET6
+            return socket.socket(kind, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
+        return await dial_pod(open_socket, port, "sandbox", "/proc/1/ns/net")
 
     async def logs(self, pod, container, container_id, options):
         self.log_calls.append((pod["metadata"]["name"], container, container_id, options))

@@ -56,7 +56,8 @@ def test_stdin_its_end_and_the_size_of_the_terminal_reach_the_process(web):
     async def story(socket):
         await socket.send_bytes(b'\x04{"Width":100,"Height":30}')
         await socket.send_bytes(b"\x04nonsense")
-        await socket.send_bytes(b"\x00hello")
+        await socket.send_bytes(b"\x00hel")
+        await socket.send_str("\x00lo")  # as the Python client does with text
         await socket.send_bytes(b"\xff\x00")
         return await everything(socket)
 

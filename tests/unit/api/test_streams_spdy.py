@@ -12,18 +12,10 @@ from minikubelet.api.streams import spdy, spdy_client, spdy_session
 from minikubelet.api.streams.remote_command import exit_status
 from tests.unit.api.conftest import PODS
 from tests.unit.api.spdy_peer import Refused
+from tests.unit.api.waiting import wait_for
 
 V4, V3, V1 = "v4.channel.k8s.io", "v3.channel.k8s.io", "channel.k8s.io"
 EXEC = f"{PODS}/web/exec?"
-
-
-def wait_for(api, check) -> None:
-    """Until it is so; the server works meanwhile."""
-    for _ in range(3000):
-        if check():
-            return
-        api.get("/healthz")
-    raise AssertionError([session.closed for session in api.node.sessions])
 
 
 def wait_all_closed(api, count: int) -> None:
