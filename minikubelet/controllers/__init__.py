@@ -18,6 +18,7 @@ from minikubelet.api.objects import Objects
 from minikubelet.controllers import (
     deployments,
     garbage_collector,
+    jobs,
     namespaces,
     replica_sets,
     service_accounts,
@@ -31,6 +32,7 @@ CONTROLLERS: dict[str, Callable[[Objects], Awaitable[None]]] = {
     "garbage collector": garbage_collector.keep,
     "deployments": deployments.keep,
     "replica sets": replica_sets.keep,
+    "jobs": jobs.keep,
 }
 
 

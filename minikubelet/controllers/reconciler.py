@@ -41,6 +41,11 @@ class Reconciler:
         # Whom each dependent concerned last: one that changes hands concerns both.
         self._concerned: dict[tuple[str, str, str], tuple[Key, ...]] = {}
 
+    def look_at(self, key: Key) -> None:
+        """At one object of the own kind, whether it is there or not."""
+        self._needed.set()
+        self._queue.add(key)
+
     async def run(self) -> None:
         """For ever."""
         async with asyncio.TaskGroup() as group:
@@ -50,8 +55,7 @@ class Reconciler:
             group.create_task(self._work(), name=f"work: {self._resource}")
 
     def _own(self, kind: str, obj: Object) -> None:
-        self._needed.set()
-        self._queue.add(key_of(obj))
+        self.look_at(key_of(obj))
 
     async def _watch_dependents(self, resource: str, owners: Owners) -> None:
         await self._needed.wait()

@@ -1,12 +1,13 @@
 """Events of a controller about its objects, as kube-controller-manager writes them.
 
-The same again counts up. What is the same is known by the Event's name, which is made of what it says: so
-nothing has to be remembered, and a restarted agent goes on counting.
+The same again counts up. Which Event that is, is remembered for the last thousand; a restarted agent begins
+a new one, as a restarted controller manager does.
 """
 
 from __future__ import annotations
 
-import hashlib
+import time
+from collections import OrderedDict
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ Object = dict[str, Any]
 
 LONGEST_NAME = 236  # of the object, in the name of its Event
 LONGEST_MESSAGE = 1024
+REMEMBERED = 1000
 
 
 class Recorder:
@@ -27,6 +29,7 @@ class Recorder:
     def __init__(self, store: Store, component: str) -> None:
         self._store = store
         self._component = component
+        self._names: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
 
     def event(self, about: Object, kind: str, reason: str, message: str, now: datetime) -> None:
         """`kind` is Normal or Warning. In a namespace that is going, nobody reads: nothing is written."""
@@ -34,8 +37,17 @@ class Recorder:
         namespace, message = metadata["namespace"], message[:LONGEST_MESSAGE]
         if is_terminating(self._store, namespace):
             return
-        said = "\0".join((metadata["uid"], self._component, kind, reason, message))
-        name = f"{metadata['name'][:LONGEST_NAME]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        said = (metadata["uid"], kind, reason, message)
+        name = self._names.get(said)
+        if name is None or not self._count(namespace, name, now):
+            name = self._names[said] = f"{metadata['name'][:LONGEST_NAME]}.{time.time_ns():x}"
+            self._store.create("events", self._made(about, name, kind, reason, message, now))
+        self._names.move_to_end(said)
+        if len(self._names) > REMEMBERED:
+            self._names.popitem(last=False)
+
+    def _count(self, namespace: str, name: str, now: datetime) -> bool:
+        """Once more; False when the Event is too old to be there."""
 
         def again(event: Object) -> None:
             event["count"] = event.get("count", 1) + 1
@@ -44,7 +56,8 @@ class Recorder:
         try:
             self._store.modify("events", namespace, name, again)
         except NotFound:
-            self._store.create("events", self._made(about, name, kind, reason, message, now))
+            return False
+        return True
 
     def _made(self, about: Object, name: str, kind: str, reason: str, message: str, now: datetime) -> Object:
         metadata = about["metadata"]

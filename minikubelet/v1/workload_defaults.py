@@ -55,7 +55,7 @@ def job_defaults(job: Job) -> None:
         job.metadata.labels = dict(labels)
     spec.completion_mode = spec.completion_mode or "NonIndexed"
     spec.suspend = bool(spec.suspend)
-    spec.manual_selector = spec.manual_selector or None
+    spec.manual_selector = bool(spec.manual_selector)
     for rule in (spec.pod_failure_policy.rules if spec.pod_failure_policy else None) or ():
         for pattern in rule.on_pod_conditions or ():
             pattern.status = pattern.status or "True"
