@@ -8,6 +8,7 @@ MinikubeletError
 │  ├─ MethodNotAllowed             405
 │  ├─ AlreadyExists, Conflict      409  name taken; uid or resourceVersion does not match
 │  ├─ Expired                      410  too old resource version
+│  ├─ RequestEntityTooLarge        413
 │  ├─ UnsupportedMediaType         415
 │  ├─ Invalid                      422  every field error as a cause
 │  ├─ TooManyRequests              429
@@ -146,6 +147,10 @@ class Conflict(ApiError):
 
 class Expired(ApiError):
     code, reason = 410, "Expired"
+
+
+class RequestEntityTooLarge(ApiError):
+    code, reason = 413, "RequestEntityTooLarge"
 
 
 class UnsupportedMediaType(ApiError):

@@ -9,7 +9,6 @@ read-modify-write cannot be interrupted by another one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
@@ -17,18 +16,19 @@ from typing import Any
 from minikubelet.api import deletion, intake, kinds, subresources
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.listing import Page
+from minikubelet.api.patches import Change, Patch
 from minikubelet.api.priority import prioritize
 from minikubelet.api.selectors import Matcher
 from minikubelet.api.service_addresses import ServiceAddresses
 from minikubelet.config import SERVICE_CIDR
-from minikubelet.errors import BadRequest, Forbidden, NotFound
+from minikubelet.errors import BadRequest, Conflict, Forbidden, NotFound
 from minikubelet.store import Store
 from minikubelet.store.store import check_same, timestamp, utc_now
-from minikubelet.v1 import conversion, graceful_deletion
+from minikubelet.v1 import conversion, managed_fields
+from minikubelet.v1.managed_fields import Writer
 from minikubelet.v1.resources import ResourceInfo
 
 Object = dict[str, Any]
-Change = Callable[[Object], Object]
 
 
 @dataclass(slots=True)
@@ -69,6 +69,41 @@ class Objects:
 
     def create(self, info: ResourceInfo, namespace: str, body: Object, options: WriteOptions) -> Object:
         """Store a new object."""
+        return self._create(info, namespace, body, options)
+
+    def update(self, info: ResourceInfo, namespace: str, name: str, change: Change, options: WriteOptions,
+               subresource: str = "") -> Object:  # fmt: skip
+        """Replace an object by what `change` makes of the present one (PUT ignores it, PATCH merges)."""
+        return self._update(info, namespace, name, change, options, subresource)
+
+    def apply(self, info: ResourceInfo, namespace: str, name: str, config: Object, options: WriteOptions,
+              subresource: str = "", *, force: bool = False) -> tuple[Object, bool]:  # fmt: skip
+        """Make an object what its manager's configuration says; whether it is a new one. Raises Conflict."""
+        config = intake.decode(info, intake.identified(info, namespace, config, name), options)
+        writer = _writer(info, options, subresource)
+
+        def merged(old: Object | None) -> Object:
+            return managed_fields.apply(writer, old, config, force=force)
+
+        if subresource or self.exists(info, namespace, name):
+            return self._update(info, namespace, name, merged, options, subresource, applied=True), False
+        if config["metadata"].get("uid"):
+            raise Conflict(
+                f'Operation cannot be fulfilled on {info.key} "{name}": uid mismatch: the provided object '
+                f"specified uid {config['metadata']['uid']}, and no existing object was found",
+                name=name, group=info.group, kind=info.plural,
+            )  # fmt: skip
+        return self._create(info, namespace, merged(None), options, applied=True), True
+
+    def _create(
+        self,
+        info: ResourceInfo,
+        namespace: str,
+        body: Object,
+        options: WriteOptions,
+        *,
+        applied: bool = False,
+    ) -> Object:
         obj = intake.decode(info, intake.identified(info, namespace, body), options)
         if obj["metadata"].get("resourceVersion"):
             raise BadRequest("resourceVersion should not be set on objects to be created")
@@ -80,18 +115,23 @@ class Objects:
         self._check_namespace(info, obj)
         if info.key == "services":
             self._services.complete(obj, self.store)
+        if not applied:
+            obj = _tracked(info, None, obj, options)
         with self._maybe_rehearsal(options.dry_run):
             created = self.store.create(info.stored, conversion.stored(info, obj))
         if options.dry_run:
             del created["metadata"]["resourceVersion"]
         return conversion.shown(info, created)
 
-    def update(self, info: ResourceInfo, namespace: str, name: str, change: Change, options: WriteOptions,
-               subresource: str = "") -> Object:  # fmt: skip
-        """Replace an object by what `change` makes of the present one (PUT ignores it, PATCH merges)."""
+    def _update(self, info: ResourceInfo, namespace: str, name: str, change: Change, options: WriteOptions,
+                subresource: str, *, applied: bool = False) -> Object:  # fmt: skip
         old = self.get(info, namespace, name)
-        obj = intake.identified(info, namespace, change(old), name)
-        obj = intake.decode(info, obj, options)
+        changed = intake.identified(info, namespace, change(old), name)
+        try:
+            obj = intake.decode(info, changed, options)
+        except BadRequest as error:
+            raise change.refused(changed, error) if isinstance(change, Patch) else error from None
+        entries = obj["metadata"].get("managedFields")
         # Before anything is said about its content: that was written over something else.
         check_same(info.stored, old, None, obj["metadata"].get("resourceVersion"))
         if subresource == "status":
@@ -103,6 +143,9 @@ class Objects:
             obj = intake.complete(info, obj, options, old, refuse=self._refuse)
             if info.key == "services":
                 self._services.complete(obj, self.store)
+        obj["metadata"]["managedFields"] = entries
+        if not applied:
+            obj = _tracked(info, old, obj, options, subresource)
         with self._maybe_rehearsal(options.dry_run):
             updated = self.store.update(info.stored, conversion.stored(info, obj))
         if options.dry_run:
@@ -119,31 +162,18 @@ class Objects:
     def _delete(
         self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions
     ) -> tuple[Object, bool]:
-        store, resource = self.store, info.stored
-        given = {"uid": options.uid, "resourceVersion": options.resource_version}
-        if deletion.is_graceful(resource):
-
-            def begin(obj: Object) -> None:
-                # Given preconditions take the place of the stored ones, and so are compared by the store.
-                deletion.set_finalizer(obj, options.propagation)
-                graceful_deletion.begin(obj, options.grace, utc_now())
-                obj["metadata"].update({key: value for key, value in given.items() if value})
-
-            obj = store.modify(resource, namespace, name, begin)
-        elif resource == "namespaces":
+        present = self.store.get(info.stored, namespace, name)
+        deletion.check_preconditions(info, present, options)
+        if info.key == "namespaces":
             if name in ("default", "kube-system", "kube-public"):
                 raise Forbidden(f'namespaces "{name}" is forbidden: this namespace may not be deleted',
-                                name=name, kind=resource)  # fmt: skip
-            obj = store.modify(resource, namespace, name, _terminating)
+                                name=name, kind=info.plural)  # fmt: skip
+            deletion.mark_namespace(present, utc_now())
+            obj = self.store.update(info.stored, present)
+        elif deletion.mark(info, present, options, utc_now()):
+            obj = self.store.update(info.stored, present)
         else:
-            obj = store.get(resource, namespace, name)
-            check_same(resource, obj, options.uid, options.resource_version)
-            if deletion.set_finalizer(obj, options.propagation):
-                obj["metadata"].setdefault("deletionTimestamp", timestamp(utc_now()))
-                obj["metadata"]["deletionGracePeriodSeconds"] = 0
-                obj = store.update(resource, obj)
-            else:
-                obj = store.delete(resource, namespace, name)
+            obj = self.store.delete(info.stored, namespace, name)
         return conversion.shown(info, obj), not self.exists(info, namespace, name)
 
     def ensure(self, info: ResourceInfo, obj: Object) -> None:
@@ -171,14 +201,29 @@ class Objects:
                 name=obj["metadata"]["name"],
                 kind=info.plural,
                 group=info.group,
+                causes=[
+                    {
+                        "reason": "NamespaceTerminating",
+                        "message": f"namespace {name} is being terminated",
+                        "field": "metadata.namespace",
+                    }
+                ],
             )
 
     def _maybe_rehearsal(self, dry_run: bool) -> contextlib.AbstractContextManager[None]:
         return self.store.rehearsal() if dry_run else contextlib.nullcontext()
 
 
-def _terminating(namespace: Object) -> None:
-    """A namespace goes when its content is gone (`namespaces.finish`)."""
-    namespace["metadata"].setdefault("deletionTimestamp", timestamp(utc_now()))
-    namespace["metadata"].setdefault("deletionGracePeriodSeconds", 0)
-    namespace.setdefault("status", {})["phase"] = "Terminating"
+def _writer(info: ResourceInfo, options: WriteOptions, subresource: str) -> Writer:
+    return Writer(info.type, options.manager, subresource, timestamp(utc_now()))
+
+
+def _tracked(
+    info: ResourceInfo, old: Object | None, new: Object, options: WriteOptions, subresource: str = ""
+) -> Object:
+    """`new` with a note of who made it what it is. What the node writes for itself is nobody's."""
+    if options.manager:
+        return managed_fields.track(_writer(info, options, subresource), old, new)
+    entries = old["metadata"].get("managedFields") if old is not None else None
+    metadata = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
+    return {**new, "metadata": {**metadata, **({"managedFields": entries} if entries else {})}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,12 @@ from aiohttp import web
 
 from minikubelet.agent.logs import LogOptions, log_container, log_instance
 from minikubelet.api import respond
-from minikubelet.api.deletion import DeleteOptions
+from minikubelet.api.bodies import read_object
+from minikubelet.api.options import read_delete_options, write_options
 from minikubelet.api.request import Call
 from minikubelet.api.streams.port_forward import serve as forward_ports
 from minikubelet.api.streams.remote_command import serve_session, wanted_streams
 from minikubelet.api.streams.transport import command_client
-from minikubelet.api.verbs import read_object
 from minikubelet.errors import BadRequest, Conflict, FieldError, InternalError, Invalid
 from minikubelet.runtime.cri import PortConnection
 from minikubelet.store.store import timestamp, utc_now
@@ -185,8 +186,8 @@ def set_scheduled(pod: Object, now: datetime) -> None:
 async def evict(call: Call) -> web.StreamResponse:
     """A polite deletion: without PodDisruptionBudgets nothing forbids it."""
     body = await read_object(call)
-    options = DeleteOptions.read(body.get("deleteOptions") or {})
-    if call.dry_run:
-        options = DeleteOptions.read({**(body.get("deleteOptions") or {}), "dryRun": ["All"]})
+    given = body.get("deleteOptions") or {}
+    options = read_delete_options(given if isinstance(given, dict) else {})
+    options = replace(options, dry_run=options.dry_run or write_options(call).dry_run)
     call.objects.delete(call.resource, call.namespace, call.name, options)
     return respond.json_response(respond.success(), code=201)

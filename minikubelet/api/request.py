@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from minikubelet.errors import ApiError, BadRequest
-from minikubelet.v1.decode import parse_json
+from minikubelet.errors import BadRequest, RequestEntityTooLarge
 from minikubelet.v1.resources import ResourceInfo
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ BODY_LIMIT = 3 << 20  # bytes of a manifest, as kube-apiserver
 BODY_TIME = 60.0  # seconds until a body must have arrived
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
-
-
-class RequestEntityTooLarge(ApiError):
-    code, reason = 413, "RequestEntityTooLarge"
 
 
 @dataclass(slots=True)
@@ -90,14 +85,6 @@ class Call:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     @property
-    def dry_run(self) -> bool:
-        """`dryRun=All`; anything else is refused as the API server does."""
-        value = self.text("dryRun")
-        if value not in ("", "All"):
-            raise BadRequest(f'invalid dryRun: Unsupported value: "{value}": supported values: "All"')
-        return value == "All"
-
-    @property
     def content_type(self) -> str:
         """Without parameters; a body that does not say is JSON."""
         return self.http.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
@@ -112,11 +99,3 @@ class Call:
             raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}") from None
         except TimeoutError:
             raise BadRequest("the body of the request did not arrive in time") from None
-
-
-def decode_json(body: bytes) -> Object:
-    """Strict JSON with an object on top; names given twice are remembered for `v1.decode`."""
-    value = parse_json(body)
-    if not isinstance(value, dict):
-        raise BadRequest("couldn't get version/kind; json parse error: the body is not an object")
-    return value

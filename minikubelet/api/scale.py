@@ -11,8 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from minikubelet.api import respond
+from minikubelet.api.bodies import read_object, read_patch
+from minikubelet.api.options import write_options
 from minikubelet.api.request import Call
-from minikubelet.api.verbs import patch_from, read_object, write_options
 from minikubelet.errors import BadRequest, Invalid
 from minikubelet.v1 import from_dict
 from minikubelet.v1.decode import FieldValidation
@@ -52,7 +53,7 @@ async def replace_scale(call: Call) -> web.StreamResponse:
 
 
 async def patch_scale(call: Call) -> web.StreamResponse:
-    return _write(call, await patch_from(call))
+    return _write(call, await read_patch(call))
 
 
 def _write(call: Call, change: Any) -> web.StreamResponse:

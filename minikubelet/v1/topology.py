@@ -2,7 +2,7 @@
 
 Kubernetes writes it as markers beside the Go fields (`listType`, `mapType`, `patchStrategy`), and every
 OpenAPI document repeats it. Two kinds of writing read it here: server-side apply owns and merges by it
-(`v1.managed_fields`), strategic merge finds its merge keys in it (`api.patch`). The tables below name only
+(`v1.managed_fields`), strategic merge finds its merge keys in it (`api.patches`). The tables below name only
 what differs from the rule; the types come from the structs (`v1.schema`).
 
 Source: the markers of Kubernetes 1.33, by `STRUCT.FIELD`.

@@ -122,7 +122,7 @@ def test_dry_run_does_everything_but_store(api):
     assert patched.json["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
     assert api.request("DELETE", f"{PODS}/a", {"dryRun": ["All"]}).code == 200
     assert api.get(f"{PODS}/a").json == made
-    assert api.post(PODS, pod("b"), dryRun="Some").code == 400
+    assert api.post(PODS, pod("b"), dryRun="Some").code == 422
 
 
 def test_lists_select_and_page(api):
@@ -372,7 +372,7 @@ def test_yaml_is_read_with_the_manifest_readers_rules(api):
 
 def test_a_server_side_apply_that_makes_no_sense_is_refused(api):
     apply = "application/apply-patch+yaml"
-    assert api.request("PATCH", f"{PODS}/a", pod("a"), apply).code == 400, "no fieldManager"
+    assert api.request("PATCH", f"{PODS}/a", pod("a"), apply).code == 422, "no fieldManager"
     for body in (b"metadata: 5\napiVersion: v1\nkind: Pod", b"[", b"apiVersion: v1\nkind: Node"):
         assert api.request("PATCH", f"{PODS}/a", body, apply, fieldManager="x").code == 400, body
     assert api.request("PATCH", f"{PODS}/a", pod("a"), apply, fieldManager="x").code == 201
