@@ -131,6 +131,10 @@ class NotFound(ApiError):
 class MethodNotAllowed(ApiError):
     code, reason = 405, "MethodNotAllowed"
 
+    @classmethod
+    def of_resource(cls) -> MethodNotAllowed:
+        return cls("the server does not allow this method on the requested resource")
+
 
 class AlreadyExists(ApiError):
     code, reason = 409, "AlreadyExists"

@@ -4,13 +4,17 @@ images.
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from collections.abc import AsyncIterator
 from typing import Any
 
 from minikubelet.agent.logs import ContainerLogs, LogOptions
 from minikubelet.agent.mirror_pods import runtime_uid
 from minikubelet.agent.node_images import NodeImages
+from minikubelet.agent.usage import Amount, ContainerKey, Meter, NodeUsage, Reading
 from minikubelet.errors import BadRequest, FieldError
+from minikubelet.runtime import node_stats
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.cri import ExecSession, PortConnection
 from minikubelet.runtime.images import ImageStore
@@ -29,6 +33,7 @@ class NodeAccess(NodeImages):
         self.store = store
         self._cgroups = cgroups
         self._logs = ContainerLogs(service)
+        self._meter = Meter(self._read_usage)
 
     async def _in_use(self) -> set[str]:
         """Also the images that volumes of pods show."""
@@ -71,6 +76,24 @@ class NodeAccess(NodeImages):
     async def port_forward(self, namespace: str, name: str, port: int) -> PortConnection:
         uid = runtime_uid(self.store.get("pods", namespace, name))
         return await self._service.port_forward(uid, port)
+
+    async def usage(self) -> NodeUsage:
+        """What the node and every running container use of CPU and memory."""
+        return await self._meter.measure()
+
+    async def _read_usage(self) -> Reading:
+        """Of every pod that has a sandbox; others are told in between that they may go on."""
+        containers: dict[ContainerKey, Amount] = {}
+        for uid in await self._service.list_pods():
+            try:
+                for one in await self._service.stats(uid):
+                    key = ContainerKey(uid, one.name, one.container_id)
+                    containers[key] = Amount(one.cpu_usage, one.memory_working_set)
+            except OSError as error:  # its cgroup went while it was read
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise
+            await asyncio.sleep(0)
+        return Reading(containers, Amount(node_stats.read_busy(), node_stats.read_working_set()))
 
     def logs(
         self, pod: dict[str, Any], container: str, container_id: str, options: LogOptions

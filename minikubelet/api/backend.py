@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from minikubelet.agent.logs import LogOptions
+from minikubelet.agent.usage import NodeUsage
 from minikubelet.errors import FieldError
 from minikubelet.runtime.cri import ExecSession, PortConnection
 from minikubelet.store import Store
@@ -34,6 +35,9 @@ class Backend(Protocol):
 
     def refuse(self, pod: Pod) -> list[FieldError]:
         """What a new pod asks for and this node cannot enforce (a limit without its controller)."""
+
+    async def usage(self) -> NodeUsage:
+        """What the node and every running container use now; takes half a second at most."""
 
     async def exec(
         self, namespace: str, name: str, container: str, command: list[str], *, stdin: bool, tty: bool

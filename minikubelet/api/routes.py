@@ -124,10 +124,29 @@ def find(path: str, method: str) -> tuple[Route, Endpoint, dict[str, str], Resou
         if info is None and (route.resource or "resource" in params):
             continue
         endpoint = route.verbs.get("GET" if method == "HEAD" else method)
-        if endpoint is None:
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if endpoint is None or not _is_offered(endpoint, info, params):
+            raise MethodNotAllowed.of_resource()
         return route, endpoint, params, info
     raise NotFound("the server could not find the requested resource")
+
+
+# What a kind may leave out of its verbs.
+_VERBS: dict[Endpoint, str] = {
+    verbs.list_objects: "list",
+    verbs.create_object: "create",
+    verbs.delete_collection: "deletecollection",
+    verbs.get_object: "get",
+    verbs.replace_object: "update",
+    verbs.patch_object: "patch",
+    verbs.delete_object: "delete",
+}
+
+
+def _is_offered(endpoint: Endpoint, info: ResourceInfo | None, params: dict[str, str]) -> bool:
+    """Whether the kind can do that at all. (A subresource has verbs of its own.)"""
+    if info is None or "subresource" in params or endpoint not in _VERBS:
+        return True
+    return _VERBS[endpoint] in info.verbs
 
 
 def is_open(path: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from minikubelet.api import deletion, listing, negotiation, respond
+from minikubelet.api import deletion, listing, negotiation, respond, virtual
 from minikubelet.api.bodies import APPLY, read_configuration, read_object, read_patch
 from minikubelet.api.listing import ListOptions, Page
 from minikubelet.api.options import delete_options, write_options
@@ -17,6 +17,7 @@ from minikubelet.api.request import Call
 from minikubelet.api.selectors import both, field_selector
 from minikubelet.api.table import metadata_list, object_list, only_metadata, table
 from minikubelet.api.watch import watch
+from minikubelet.errors import MethodNotAllowed
 
 Object = dict[str, Any]
 
@@ -26,6 +27,11 @@ Object = dict[str, Any]
 async def list_objects(call: Call) -> web.StreamResponse:
     """A list or, with `watch=true`, what happens from now on."""
     options = ListOptions.read(call)
+    if options.watch and "watch" not in call.resource.verbs:
+        raise MethodNotAllowed.of_resource()
+    made = virtual.VIRTUAL.get(call.resource.key)
+    if made is not None:
+        return _answer_list(call, await virtual.read(made, call, options))
     if options.watch:
         return await watch(call, options)
     return _answer_list(call, listing.part(call.objects, call.resource, call.namespace, options))
@@ -34,6 +40,9 @@ async def list_objects(call: Call) -> web.StreamResponse:
 async def get_object(call: Call) -> web.StreamResponse:
     """One object; `watch=true` on a single object is a watch on its name."""
     options = ListOptions.read(call)
+    made = virtual.VIRTUAL.get(call.resource.key)
+    if made is not None:
+        return _answer(call, await virtual.get(made, call))
     if options.watch:
         named = field_selector(call.resource.key, f"metadata.name={call.name}")
         return await watch(call, replace(options, matches=both(options.matches, named)))

@@ -36,6 +36,7 @@ COMMANDS = {
     "taint": ("taint", "Change the taints of the node"),
     "cordon": ("cordon", "Let no new pods onto the node"),
     "uncordon": ("cordon", "Let new pods onto the node again"),
+    "top": ("top", "Show what pods or the node use of CPU and memory"),
     "events": ("events", "Show Events in the order they happened"),
     "image": ("image", "The images on the node"),
     "explain": ("explain", "Say which fields are implemented"),

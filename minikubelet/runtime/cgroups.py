@@ -12,6 +12,7 @@ import errno
 from pathlib import Path
 
 from minikubelet.linux import cgroup
+from minikubelet.runtime import node_stats
 from minikubelet.runtime.cri import PodUsage
 from minikubelet.runtime.node_stats import Left
 from minikubelet.runtime.resources import KUBEPODS, CgroupSettings
@@ -121,11 +122,14 @@ class Cgroups:
         raise OSError(errno.EBUSY, "cannot remove cgroup: processes in it do not end", self.path(relative))
 
     def usage(self, relative: str) -> tuple[int, int]:
-        """(CPU nanoseconds, working set bytes) as cAdvisor counts them: usage less inactive file pages."""
+        """(CPU nanoseconds, working set bytes) as cAdvisor counts them: usage less inactive file pages.
+
+        Where nobody keeps account of memory, it is what the processes have for themselves.
+        """
         path = self.path(relative)
         cpu = cgroup.read_keyed(path, "cpu.stat").get("usage_usec", 0) * 1000
         if "memory" not in self.controllers:
-            return cpu, 0
+            return cpu, sum(map(node_stats.read_own_memory, cgroup.processes(path)))
         inactive = cgroup.read_keyed(path, "memory.stat").get("inactive_file", 0)
         return cpu, max(0, int(cgroup.read(path, "memory.current")) - inactive)
 

@@ -37,6 +37,35 @@ def read_memory() -> Left:
     return memory(Path("/proc/meminfo").read_text())
 
 
+def read_working_set() -> int:
+    """Bytes of the node's memory that are in use and cannot be given back at once."""
+    left = read_memory()
+    return left.capacity - left.available
+
+
+def read_own_memory(pid: int) -> int:
+    """Bytes of a process that are neither files nor shared; 0 when it has just ended."""
+    try:
+        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def busy(stat: str) -> int:
+    """Nanoseconds all CPUs together have worked, from the text of /proc/stat.
+
+    Its first line counts ticks: user, nice, system, idle, iowait, irq, softirq, steal, and then those of
+    guests, which are in user already.
+    """
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, stat.partition("\n")[0].split()[1:])
+    return (user + nice + system + irq + softirq + steal) * 10**9 // os.sysconf("SC_CLK_TCK")
+
+
+def read_busy() -> int:
+    return busy(Path("/proc/stat").read_text())
+
+
 def read_process_ids() -> Left:
     """Tasks count, threads included; the fourth field of /proc/loadavg is running/all."""
     kernel = Path("/proc/sys/kernel")

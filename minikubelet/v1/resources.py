@@ -20,12 +20,14 @@ from minikubelet.v1.endpoint_slice import EndpointSlice
 from minikubelet.v1.endpoints import Endpoints
 from minikubelet.v1.event import Event
 from minikubelet.v1.meta import Resource
+from minikubelet.v1.metrics import NodeMetrics, PodMetrics
 from minikubelet.v1.node import Node
 from minikubelet.v1.pod import Pod, PodTemplate
 from minikubelet.v1.priority_class import PriorityClass
 from minikubelet.v1.service import Service
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+READ = ("get", "list")  # of what is made when it is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     ),
     ResourceInfo("jobs", "job", Job, categories=("all",), subresources=("status",)),
     ResourceInfo("leases", "lease", Lease),
+    ResourceInfo("pods", "pod", PodMetrics, verbs=READ),
+    ResourceInfo("nodes", "node", NodeMetrics, namespaced=False, verbs=READ),
     ResourceInfo("priorityclasses", "priorityclass", PriorityClass, ("pc",), namespaced=False),
 )
 

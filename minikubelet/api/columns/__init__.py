@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from minikubelet.api.columns import others, services, workloads
+from minikubelet.api.columns import metrics, others, services, workloads
 from minikubelet.api.columns.base import NAME, Column, Columns, Object
 from minikubelet.api.columns.events import EVENTS, EVENTS_V1
 from minikubelet.api.columns.nodes import NODES
@@ -24,6 +24,8 @@ COLUMNS: dict[str, Columns] = {
     "nodes": NODES,
     "events": EVENTS,
     "events.events.k8s.io": EVENTS_V1,
+    "pods.metrics.k8s.io": metrics.POD_METRICS,
+    "nodes.metrics.k8s.io": metrics.NODE_METRICS,
     "configmaps": others.CONFIG_MAPS,
     "secrets": others.SECRETS,
     "namespaces": others.NAMESPACES,

@@ -10,12 +10,14 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from minikubelet.agent.usage import ContainerKey, NodeUsage, Usage
 from minikubelet.api.server import serve
 from minikubelet.config import Paths
 from minikubelet.controllers import Controllers
@@ -77,6 +79,16 @@ class SmallNode:
 
     def refuse(self, pod):
         return self.refusals
+
+    async def usage(self):
+        """Every container of every pod in the store uses a quarter of a core and 20 MiB."""
+        used = {
+            ContainerKey(pod["metadata"]["uid"], container["name"], ""): Usage(250_000_000, 20 << 20, 0.5)
+            for pod in self.store.list("pods")[0]
+            if pod["spec"].get("nodeName")
+            for container in pod["spec"]["containers"]
+        }
+        return NodeUsage(datetime.now(UTC), Usage(1_000_000_000, 1 << 30, 0.5), used)
 
     async def exec(self, namespace, name, container, command, *, stdin, tty):
         if command == ["missing"]:
