@@ -96,7 +96,8 @@ def _namespace(namespace: Namespace) -> None:
     if namespace.metadata.name:
         labels = namespace.metadata.labels or {}
         namespace.metadata.labels = {**labels, "kubernetes.io/metadata.name": namespace.metadata.name}
-    namespace.spec = namespace.spec or NamespaceSpec(finalizers=["kubernetes"])
+    namespace.spec = namespace.spec or NamespaceSpec()
+    namespace.spec.finalizers = namespace.spec.finalizers or ["kubernetes"]  # until it is empty
     namespace.status = namespace.status or NamespaceStatus()
     namespace.status.phase = namespace.status.phase or "Active"
 

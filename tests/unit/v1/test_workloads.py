@@ -1,0 +1,299 @@
+"""Deployments, ReplicaSets, Jobs, templates: what is filled in, and what is wrong, in stock words."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from minikubelet.v1 import from_dict, support, to_dict
+from minikubelet.v1.apps import Deployment, ReplicaSet
+from minikubelet.v1.batch import Job
+from minikubelet.v1.defaults import set_defaults
+from minikubelet.v1.label_selectors import to_text
+from minikubelet.v1.meta import LabelSelector
+from minikubelet.v1.pod import PodTemplate
+from minikubelet.v1.templates import described_pod
+from minikubelet.v1.validation import validate, validate_update
+from minikubelet.v1.validation.batch import generate_selector
+
+Object = dict[str, Any]
+META = {"name": "web", "namespace": "default"}
+TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "main", "image": "a"}]}}
+SPEC = {"selector": {"matchLabels": {"app": "web"}}, "template": TEMPLATE}
+
+
+def deployment(**spec: Any) -> Deployment:
+    made = from_dict(Deployment, {"metadata": META, "spec": copy.deepcopy({**SPEC, **spec})})
+    set_defaults(made)
+    return made
+
+
+def job(**spec: Any) -> Job:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "a"}]}}
+    data: Object = {"metadata": {**META, "uid": "u"}, "spec": copy.deepcopy({"template": template, **spec})}
+    generate_selector(data)
+    made = from_dict(Job, data)
+    set_defaults(made)
+    return made
+
+
+def mistakes(object_: Any, old: Any = None) -> list[str]:
+    return [str(error) for error in (validate(object_) if old is None else validate_update(object_, old))]
+
+
+def test_the_defaults_of_a_deployment() -> None:
+    spec = to_dict(deployment())["spec"]
+    template = spec.pop("template")
+    assert spec == {
+        "replicas": 1,
+        "selector": SPEC["selector"],
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+        "revisionHistoryLimit": 10,
+        "progressDeadlineSeconds": 600,
+    }
+    assert template["spec"]["restartPolicy"] == "Always"
+    assert "enableServiceLinks" not in template["spec"]
+    assert mistakes(deployment()) == []
+
+
+def test_what_depends_on_the_whole_pod_is_left_to_its_making() -> None:
+    container = {
+        "name": "main",
+        "image": "a",
+        "ports": [{"containerPort": 80}],
+        "resources": {"limits": {"cpu": "1000m"}},
+    }
+    made = deployment(template={**TEMPLATE, "spec": {"hostNetwork": True, "containers": [container]}})
+    (kept,) = to_dict(made)["spec"]["template"]["spec"]["containers"]
+    assert kept["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
+    assert kept["resources"] == {"limits": {"cpu": "1"}}
+
+
+def test_the_defaults_of_a_job() -> None:
+    spec = to_dict(job())["spec"]
+    labels = spec.pop("template")["metadata"]["labels"]
+    assert labels == {
+        "controller-uid": "u",
+        "batch.kubernetes.io/controller-uid": "u",
+        "job-name": "web",
+        "batch.kubernetes.io/job-name": "web",
+    }
+    assert spec == {
+        "parallelism": 1,
+        "completions": 1,
+        "backoffLimit": 6,
+        "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
+        "manualSelector": False,
+        "completionMode": "NonIndexed",
+        "suspend": False,
+        "podReplacementPolicy": "TerminatingOrFailed",
+    }
+    assert to_dict(job())["metadata"]["labels"] == labels
+    assert to_dict(job(parallelism=3))["spec"].get("completions") is None
+    assert mistakes(job()) == []
+
+
+OTHER = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "main", "image": "a"}]}}
+NEVER = {
+    **TEMPLATE,
+    "spec": {"restartPolicy": "Never", "activeDeadlineSeconds": 3, "containers": [{"name": "Main"}]},
+}
+ROLLING = "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "
+
+
+def rolling(**options: Any) -> Object:
+    return {"strategy": {"type": "RollingUpdate", "rollingUpdate": options}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "texts"),
+    [
+        ({"selector": None}, ["spec.selector: Required value"]),
+        (
+            {"selector": {}},
+            ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+        ),
+        (
+            {"template": OTHER},
+            [
+                'spec.template.metadata.labels: Invalid value: {"app":"x"}: '
+                "`selector` does not match template `labels`"
+            ],
+        ),
+        (
+            {"replicas": -1, "minReadySeconds": -1, "revisionHistoryLimit": -1},
+            [
+                f"spec.{field}: Invalid value: -1: must be greater than or equal to 0"
+                for field in ("replicas", "minReadySeconds", "revisionHistoryLimit")
+            ],
+        ),
+        (
+            {"progressDeadlineSeconds": 5, "minReadySeconds": 5},
+            ["spec.progressDeadlineSeconds: Invalid value: 5: must be greater than minReadySeconds"],
+        ),
+        (
+            {"strategy": {"type": "Recreate", "rollingUpdate": {}}},
+            [
+                "spec.strategy.rollingUpdate: Forbidden: "
+                "may not be specified when strategy `type` is 'Recreate'"
+            ],
+        ),
+        (
+            {"strategy": {"type": "Odd"}},
+            [
+                'spec.strategy: Unsupported value: {"type":"Odd"}: '
+                'supported values: "Recreate", "RollingUpdate"'
+            ],
+        ),
+        (rolling(maxSurge=0, maxUnavailable="0%"), [f'{ROLLING}"0%": may not be 0 when `maxSurge` is 0']),
+        (rolling(maxUnavailable="101%"), [f'{ROLLING}"101%": must not be greater than 100%']),
+        (rolling(maxUnavailable=-1), [f"{ROLLING}-1: must be greater than or equal to 0"]),
+        (
+            rolling(maxUnavailable="x"),
+            [
+                f"{ROLLING}\"x\": a valid percent string must be a numeric string followed by an ending '%' "
+                "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
+            ],
+        ),
+        (
+            {"template": NEVER},
+            [
+                'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"',
+                "spec.template.spec.activeDeadlineSeconds: Forbidden: "
+                "activeDeadlineSeconds in ReplicaSet is not Supported",
+            ],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_deployment(spec: Object, texts: list[str]) -> None:
+    found = mistakes(deployment(**spec))
+    assert [text for text in found if "containers[0]" not in text] == texts
+
+
+def test_the_rules_of_pods_hold_in_templates() -> None:
+    found = mistakes(deployment(template=NEVER))
+    assert any(text.startswith("spec.template.spec.containers[0].image: Required value") for text in found)
+    assert any(
+        text.startswith('spec.template.spec.containers[0].name: Invalid value: "Main"') for text in found
+    )
+    stored = from_dict(PodTemplate, {"metadata": META, "template": NEVER})
+    set_defaults(stored)
+    assert all(text.startswith("template.spec.containers[0]") for text in mistakes(stored))
+
+
+def test_a_replica_set_has_the_rules_of_its_deployment() -> None:
+    one = from_dict(ReplicaSet, {"metadata": META, "spec": {**SPEC, "replicas": -1, "selector": {}}})
+    set_defaults(one)
+    assert mistakes(one) == [
+        "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+        "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
+    ]
+
+
+def test_a_selector_stays() -> None:
+    other = deployment(selector={"matchLabels": {"app": "x"}}, template=OTHER)
+    assert mistakes(other, deployment()) == [
+        'spec.selector: Invalid value: {"matchLabels":{"app":"x"}}: field is immutable'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "texts"),
+    [
+        ({"parallelism": -1}, ["spec.parallelism: Invalid value: -1: must be greater than or equal to 0"]),
+        (
+            {"completionMode": "Odd"},
+            ['spec.completionMode: Unsupported value: "Odd": supported values: "Indexed", "NonIndexed"'],
+        ),
+        (
+            {"completionMode": "Indexed", "parallelism": 2},
+            ["spec.completions: Required value: when completion mode is Indexed"],
+        ),
+        (
+            {"podReplacementPolicy": "Odd"},
+            [
+                'spec.podReplacementPolicy: Unsupported value: "Odd": '
+                'supported values: "Failed", "TerminatingOrFailed"'
+            ],
+        ),
+        (
+            {"template": {"spec": {"containers": [{"name": "main", "image": "a"}]}}},
+            ['spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'],
+        ),
+        (
+            {"selector": {"matchLabels": {"a": "b"}}},
+            ["spec.template.metadata.labels: Invalid value: {", "spec.selector: Invalid value: {"],
+        ),
+        ({"backoffLimitPerIndex": 1}, ["spec.backoffLimitPerIndex: Forbidden: not supported by this node"]),
+        ({"successPolicy": {"rules": []}}, ["spec.successPolicy: Forbidden: not supported by this node"]),
+        (
+            {"podFailurePolicy": {"rules": []}},
+            ["spec.podFailurePolicy: Forbidden: not supported by this node"],
+        ),
+        ({"managedBy": "example.com/x"}, ["spec.managedBy: Forbidden: not supported by this node"]),
+    ],
+)
+def test_what_is_wrong_with_a_job(spec: Object, texts: list[str]) -> None:
+    found = mistakes(job(**spec))
+    assert len(found) == len(texts)
+    assert all(any(text.startswith(start) for text in found) for start in texts)
+
+
+def test_what_may_change_in_a_job() -> None:
+    assert mistakes(job(parallelism=4, suspend=True, backoffLimit=1, completions=1), job()) == []
+    assert mistakes(job(completions=2), job()) == ["spec.completions: Invalid value: 2: field is immutable"]
+    grown = {"completionMode": "Indexed", "completions": 4, "parallelism": 4}
+    assert mistakes(job(**grown), job(**{**grown, "completions": 2, "parallelism": 2})) == []
+    found = mistakes(job(**{**grown, "completions": 5}), job(**grown))
+    assert found == [
+        "spec.completions: Invalid value: 5: can only be modified in tandem with spec.parallelism"
+    ]
+    other = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "b"}]}}
+    (error,) = mistakes(job(template=other), job())
+    assert error.startswith("spec.template: Invalid value: {")
+    assert error.endswith(": field is immutable")
+
+
+def test_a_suspended_job_may_still_be_placed_elsewhere() -> None:
+    placed = {
+        "spec": {
+            "restartPolicy": "Never",
+            "nodeSelector": {"a": "b"},
+            "containers": [{"name": "main", "image": "a"}],
+        }
+    }
+    assert mistakes(job(template=placed, suspend=True), job(suspend=True)) == []
+    assert mistakes(job(template=placed), job()) != []
+
+
+def test_templates_are_looked_at_for_what_is_not_honoured() -> None:
+    described = described_pod(
+        deployment(template={**TEMPLATE, "spec": {"runtimeClassName": "x", **TEMPLATE["spec"]}})
+    )
+    assert described is not None
+    path, pod = described
+    assert path == "spec.template"
+    assert [error.path for error in support.check(pod)[1]] == ["spec.runtimeClassName"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        (None, "<none>"),
+        ({}, "<none>"),
+        ({"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2"),
+        (
+            {
+                "matchExpressions": [
+                    {"key": "a", "operator": "NotIn", "values": ["y", "x"]},
+                    {"key": "b", "operator": "DoesNotExist"},
+                ]
+            },
+            "a notin (x,y),!b",
+        ),
+    ],
+)
+def test_a_selector_as_people_write_it(selector: Object | None, text: str) -> None:
+    assert to_text(None if selector is None else from_dict(LabelSelector, selector)) == text
