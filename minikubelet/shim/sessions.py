@@ -91,6 +91,7 @@ class ExecStream(Exec):
         super().__init__(*common)
         self._request, self._client = request, client
         self._readers: list[Reader] = []
+        self._stderr: Reader | None = None
         self._stdin: Writer | None = None
         self._master = -1
 
@@ -103,6 +104,8 @@ class ExecStream(Exec):
                 reader = Reader(self._loop, fd, partial(self._output, channel))
                 reader.pause()  # until the client knows that there is a stream
                 self._readers.append(reader)
+                if channel == STDERR:
+                    self._stderr = reader
         if streams.stdin >= 0:
             self._stdin = Writer(self._loop, streams.stdin, self._client.resume)
         self._client.when_closed(self.kill)
@@ -124,6 +127,11 @@ class ExecStream(Exec):
         self._client.close_when_written()
 
     def _output(self, channel: int, data: bytes) -> None:
+        """What was said on stderr goes before what came later on stdout: `kubectl cp` listens no more once it
+        has the (empty) tar of a file that is not there, and tar has said so before.
+        """
+        if channel == STDOUT and self._stderr is not None:
+            self._stderr.read_now()
         for start in range(0, len(data), FRAME_LIMIT):
             self._client.send_frame(channel, data[start : start + FRAME_LIMIT])
         if self._client.full:
@@ -135,7 +143,7 @@ class ExecStream(Exec):
             reader.resume()
 
     def frame(self, channel: int, payload: bytes) -> None:
-        take_frame(self._client, channel, payload, self._stdin, self._master)
+        take_frame(self._client, channel, payload, self._stdin, self._master, may_end=True)
 
     def _close(self) -> None:
         self._client.forget(self.kill)
@@ -174,7 +182,8 @@ class Attach:
 
     def frame(self, channel: int, payload: bytes) -> None:
         stdin = self._monitor.stdin if self._wants_stdin else None
-        take_frame(self._client, channel, payload, stdin, self._monitor.master)
+        once = self._monitor.spec.stdin_once  # or the next client finds it open
+        take_frame(self._client, channel, payload, stdin, self._monitor.master, may_end=once)
 
     def container_stopped(self, exit_code: int) -> None:
         self._leave()
@@ -187,14 +196,16 @@ class Attach:
             self._monitor.stdin.close_when_written()
 
 
-def take_frame(client: Connection, channel: int, payload: bytes, stdin: Writer | None, master: int) -> None:
-    """What a client sent: input, the end of input, or the size of its window."""
+def take_frame(
+    client: Connection, channel: int, payload: bytes, stdin: Writer | None, master: int, *, may_end: bool
+) -> None:
+    """What a client sent: input, the end of input (if that may be), or the size of its window."""
     if channel == STDIN and stdin is not None:
         if payload:
             stdin.write(payload)
             if stdin.full:
                 client.pause()
-        elif master < 0:  # a terminal has no end of input
+        elif may_end and master < 0:  # a terminal has no end of input
             stdin.close_when_written()
     elif channel == RESIZE and master >= 0:
         try:

@@ -57,6 +57,11 @@ class Reader:
         if self.open:
             self._loop.watch(self._fd, READ, self._ready)
 
+    def read_now(self) -> None:
+        """One portion, if there is any, paused or not."""
+        if self.open:
+            self._read()
+
     def _ready(self) -> None:
         self._read()
 

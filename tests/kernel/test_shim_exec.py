@@ -252,6 +252,47 @@ def test_attach_sees_output_and_feeds_stdin(node: Node) -> None:
     assert output(node, first) == ({1: b"got word\n"}, 7)
 
 
+def test_the_end_of_a_clients_input_is_the_containers_only_with_stdin_once(node: Node) -> None:
+    container = node.pod().start("sh", "-c", "cat; exit 7", stdin=True)
+    first = container.attach(stdin=True)
+    node.wait(first.write_stdin(b"one\n"))
+    container.wait_output("one")
+    node.wait(first.close_stdin())
+    node.wait(first.close())
+    second = container.attach(stdin=True)
+    node.wait(second.write_stdin(b"two\n"))
+    container.wait_output("two")
+    node.wait(second.close())
+
+
+def test_what_was_said_on_stderr_goes_before_later_stdout(node: Node) -> None:
+    """The shim stands still while both are written, so it finds both at once."""
+    pod = node.pod()
+    container = pod.start("sleep", "1000")
+    stream = container.stream(
+        "sh", "-c", "until [ -e /tmp/go ]; do sleep 0.01; done; echo no >&2; echo out; sleep 1000"
+    )
+    os.kill(pod.pid, signal.SIGSTOP)
+    root = Path(f"/proc/{stream.answer['pid']}/root")
+    (root / "tmp/go").touch()
+    until(lambda: [words_of(pid) for pid in everybody(container)].count("sleep 1000 ") == 2)
+    os.kill(pod.pid, signal.SIGCONT)
+
+    async def first_two() -> list[tuple[int, bytes]]:
+        frames = stream.frames()
+        return [await anext(frames), await anext(frames)]
+
+    assert node.wait(first_two()) == [(2, b"no\n"), (1, b"out\n")]
+    node.wait(stream.close())
+
+
+def words_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def test_nobody_in_the_pod_can_look_into_a_process_that_joins_it(node: Node) -> None:
     """CVE-2016-9962, CVE-2019-5736: the joining process is not dumpable, and its binary cannot be written."""
     pod = node.pod(share_process_namespace=True)
