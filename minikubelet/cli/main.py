@@ -28,6 +28,8 @@ COMMANDS = {
     "logs": ("logs", "Print what a container wrote"),
     "exec": ("exec", "Run a command in a container"),
     "attach": ("attach", "Attach to a running container"),
+    "port-forward": ("port_forward", "Forward ports of this machine to a pod"),
+    "cp": ("cp", "Copy files to and from containers"),
     "run": ("run", "Create a pod from an image"),
     "delete": ("delete", "Delete objects"),
     "wait": ("wait", "Wait for a condition of objects"),
@@ -65,7 +67,7 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"minikubelet.cli.commands.{COMMANDS[name][0]}")
-        found: click.Command = getattr(module, f"{name}_command")
+        found: click.Command = getattr(module, f"{name.replace('-', '_')}_command")
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

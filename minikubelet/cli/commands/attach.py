@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from minikubelet.cli import containers, targets
+from minikubelet.cli import containers, workload_pods
 from minikubelet.cli.base import Session, command, complain
 from minikubelet.cli.errors import CliError
 from minikubelet.cli.resources import PODS
@@ -32,7 +32,7 @@ from minikubelet.cli.websocket import WebSocket
 @click.option("-q", "--quiet", is_flag=True, help="Print only what the container prints.")
 def attach_command(session: Session, pod: str, container: str, stdin: bool, tty: bool, quiet: bool) -> int:
     """Attach to a process that is running in a container."""
-    found = session.client.get(PODS.path(session.namespace, targets.pod_name(pod)))
+    found, _ = workload_pods.find(session.client, session.namespace, pod)
     return attach(session, found, container=container, stdin=stdin, tty=tty, quiet=quiet)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from minikubelet.cli import containers, targets
+from minikubelet.cli import containers, workload_pods
 from minikubelet.cli.base import Session, command
 from minikubelet.cli.errors import CliError, UsageError
 from minikubelet.cli.resources import PODS
@@ -40,8 +40,8 @@ def exec_command(session: Session, args: tuple[str, ...], **options: Any) -> int
         raise UsageError("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead")
     if not command_line or len(args) > 1:
         raise UsageError("you must specify at least one command for the container")
-    name = targets.pod_name(args[0])
-    pod = session.client.get(PODS.path(session.namespace, name))
+    pod, _ = workload_pods.find(session.client, session.namespace, args[0])
+    name = pod["metadata"]["name"]
     if (phase := pod.get("status", {}).get("phase")) in ("Succeeded", "Failed"):
         raise CliError(f"cannot exec into a container in a completed pod; current phase is {phase}")
     tty = want_tty(options["tty"], options["stdin"])

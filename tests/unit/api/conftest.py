@@ -24,7 +24,10 @@ from minikubelet.controllers import Controllers
 from minikubelet.errors import FieldError, NotFound
 from minikubelet.runtime.pod_connection import dial as dial_pod
 from minikubelet.store import Store
+from tests.unit.api.echo import echo, free_port
 from tests.unit.api.spdy_peer import SpdyPeer
+
+__all__ = ["echo", "free_port"]  # fixtures
 
 
 class EchoSession:

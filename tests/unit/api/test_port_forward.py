@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import socketserver
-import threading
 
 import aiohttp
 import pytest
 
 from minikubelet.api.streams import port_forward, spdy
 from tests.unit.api.conftest import PODS, pod
+from tests.unit.api.echo import Echo
 from tests.unit.api.spdy_peer import Refused, SpdyPeer
 from tests.unit.api.test_streams import talk
 from tests.unit.api.waiting import wait_for
@@ -20,51 +18,6 @@ from tests.unit.api.waiting import wait_for
 FORWARD = f"{PODS}/web/portforward"
 PROTOCOL = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
-
-
-class Echo(socketserver.ThreadingTCPServer):
-    """Sends back what it gets; when its client has ended its half it says good-bye, and closes."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), None)
-        self.port = self.server_address[1]
-        self.begun = self.ended = 0
-
-    def finish_request(self, request: socket.socket, client_address: object) -> None:
-        self.begun += 1
-        try:
-            while data := request.recv(65536):
-                if data == b"reset":
-                    request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                    return
-                request.sendall(data)
-            request.sendall(b"bye")
-        except ConnectionError:
-            return
-        finally:
-            request.close()
-            self.ended += 1
-
-
-@pytest.fixture
-def echo():
-    with Echo() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def free_port():
-    """Of which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
 
 
 def open_pair(peer: SpdyPeer, port: object, request: str = "0") -> tuple[int, int]:

@@ -53,7 +53,14 @@ def test_exec_moves_much(cli, web):
             ["exec", "web", "-c", "no", "--", "x"],
             "error: container no is not valid for pod web out of: main\n",
         ),
-        (["exec", "deploy/web", "--", "x"], "error: cannot find a pod through deploy: name the pod itself\n"),
+        (
+            ["exec", "deploy/web", "--", "x"],
+            'Error from server (NotFound): deployments.apps "web" not found\n',
+        ),
+        (
+            ["exec", "ns/default", "--", "x"],
+            "error: cannot find a pod through namespaces: it selects none; name the pod itself\n",
+        ),
         (["attach", "web", "-c", "no"], "error: container no is not valid for pod web out of: main\n"),
         (
             ["logs", "nope"],
