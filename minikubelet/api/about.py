@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -11,6 +13,8 @@ from minikubelet import __version__
 from minikubelet.api import discovery, openapi, respond
 from minikubelet.api.request import Call
 from minikubelet.errors import NotFound
+
+log = logging.getLogger(__name__)
 
 # kubectl's dispatcher picks a client by this version; the suffix says who really answers.
 KUBERNETES_MINOR = 32
@@ -37,8 +41,34 @@ async def version(call: Call) -> web.Response:
     )
 
 
+# What `/livez` and its like look at; a check that raises has failed.
+CHECKS: dict[str, Callable[[Call], object]] = {
+    "ping": lambda call: None,
+    "store": lambda call: call.backend.store.list("namespaces"),
+}
+
+
 async def healthy(call: Call) -> web.Response:
-    return respond.text_response("ok")
+    """`ok`; with `verbose`, or when something fails (500), a line per check. `exclude` leaves some out."""
+    part, excluded = call.params.get("part", ""), call.http.query.getall("exclude", [])
+    if part and part not in CHECKS:
+        raise NotFound("the server could not find the requested resource")
+    wanted = [part] if part else [name for name in CHECKS if name not in excluded]
+    failed = {name for name in wanted if not _passes(name, call)}
+    if not failed and "verbose" not in call.http.query:
+        return respond.text_response("ok")
+    lines = [f"[-]{name} failed: reason withheld" if name in failed else f"[+]{name} ok" for name in wanted]
+    verdict = f"{call.params['check']} check {'failed' if failed else 'passed'}"
+    return respond.text_response("\n".join([*lines, verdict, ""]), code=500 if failed else 200)
+
+
+def _passes(name: str, call: Call) -> bool:
+    try:
+        CHECKS[name](call)
+    except Exception:  # whatever it is: that something is wrong is the answer
+        log.exception("the health check %s failed", name)
+        return False
+    return True
 
 
 async def probe_metrics(call: Call) -> web.Response:

@@ -74,8 +74,9 @@ def _accepts_gzip(http: web.BaseRequest) -> bool:
     )
 
 
-def text_response(text: str) -> web.Response:
-    return web.Response(body=text.encode(), headers=headers(content_type="text/plain; charset=utf-8"))
+def text_response(text: str, *, code: int = 200) -> web.Response:
+    plain = headers(content_type="text/plain; charset=utf-8")
+    return web.Response(body=text.encode(), status=code, headers=plain)
 
 
 def status_response(error: ApiError, warnings: Sequence[str] = ()) -> web.Response:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 
+import pytest
+
 from tests.unit.api.conftest import PODS, pod
 
 TABLE = (
@@ -189,6 +191,20 @@ def test_version_and_health(api):
     openapi = api.get("/openapi/v2")
     assert (openapi.code, openapi.body) == (200, b"")
     assert "@" not in openapi.headers["Content-Type"]
+
+
+def test_health_is_told_check_by_check(api):
+    assert api.get("/readyz", verbose="").body == b"[+]ping ok\n[+]store ok\nreadyz check passed\n"
+    assert api.get("/livez", verbose="", exclude="store").body == b"[+]ping ok\nlivez check passed\n"
+    assert api.get("/livez/store").body == b"ok"
+    assert api.get("/livez/nope").code == 404
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api.node.store, "list", lambda resource: 1 / 0)
+        answer = api.get("/readyz")
+    assert (answer.code, answer.body) == (
+        500,
+        b"[+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n",
+    )
 
 
 def test_3_9_probe_metrics_are_served_as_prometheus_reads_them(api):
