@@ -46,7 +46,7 @@ def text(value: Any) -> str:
     """A value as kubectl prints it: strings bare, everything else as JSON."""
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _pieces(template: str) -> Iterator[tuple[str, str]]:

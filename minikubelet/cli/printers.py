@@ -30,8 +30,8 @@ def check_format(output: str) -> None:
         raise UsageError(f"template format specified but no template given: -o {output}=…")
 
 
-def print_object(item: dict[str, Any], output: str) -> None:
-    """One object (or a List) in a machine-readable format."""
+def print_object(item: dict[str, Any], output: str, *, headers: bool = True) -> None:
+    """One object (or a List) in a machine-readable format; `headers` of custom columns."""
     form, _, template = output.partition("=")
     if form == "json":
         print(json.dumps(item, indent=4, sort_keys=True, ensure_ascii=False))
@@ -42,7 +42,8 @@ def print_object(item: dict[str, Any], output: str) -> None:
     elif form == "jsonpath-as-json":
         print(json.dumps(jsonpath.find(template, item), indent=4, ensure_ascii=False))
     elif form == "custom-columns":
-        print_custom_columns(template, item["items"] if item.get("kind") == "List" else [item])
+        items = item["items"] if item.get("kind") == "List" else [item]
+        print_custom_columns(template, items, headers=headers)
     sys.stdout.flush()
 
 
@@ -79,12 +80,12 @@ def _reads_differently(dumper: Any, node: Any) -> bool:
     )
 
 
-def print_custom_columns(template: str, items: Iterable[dict[str, Any]]) -> None:
+def print_custom_columns(template: str, items: Iterable[dict[str, Any]], *, headers: bool) -> None:
     """`NAME:.metadata.name,IP:.status.podIP`."""
     columns = [column.partition(":") for column in template.split(",")]
     if not all(head and path for head, _, path in columns):
         raise UsageError(f"unexpected custom-columns spec: {template}, expected <header>:<json-path-expr>")
-    rows = [[head for head, _, _ in columns]]
+    rows = [[head for head, _, _ in columns]] if headers else []
     for item in items:
         found = [jsonpath.find(path, item) for _, _, path in columns]
         rows.append([cell(",".join(map(jsonpath.text, values)) if values else "<none>") for values in found])

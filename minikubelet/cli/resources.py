@@ -50,6 +50,10 @@ PODS = Resource("pods", "pod", "Pod", True, ("po",), categories=("all",))
 NODES = Resource("nodes", "node", "Node", False, ("no",))
 EVENTS = Resource("events", "event", "Event", True, ("ev",))
 NAMESPACES = Resource("namespaces", "namespace", "Namespace", False, ("ns",))
+ENDPOINT_SLICES = Resource(
+    "endpointslices", "endpointslice", "EndpointSlice", True, (), "discovery.k8s.io/v1"
+)
+REPLICA_SETS = Resource("replicasets", "replicaset", "ReplicaSet", True, ("rs",), "apps/v1", ("all",))
 
 KNOWN = (
     PODS,
@@ -58,6 +62,13 @@ KNOWN = (
     NAMESPACES,
     Resource("configmaps", "configmap", "ConfigMap", True, ("cm",)),
     Resource("secrets", "secret", "Secret", True),
+    Resource("services", "service", "Service", True, ("svc",), categories=("all",)),
+    Resource("deployments", "deployment", "Deployment", True, ("deploy",), "apps/v1", ("all",)),
+    REPLICA_SETS,
+    Resource("jobs", "job", "Job", True, (), "batch/v1", ("all",)),
+    Resource("endpoints", "endpoints", "Endpoints", True, ("ep",)),
+    ENDPOINT_SLICES,
+    Resource("podtemplates", "podtemplate", "PodTemplate"),
     Resource("persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", True, ("pvc",)),
     Resource("serviceaccounts", "serviceaccount", "ServiceAccount", True, ("sa",)),
     Resource("priorityclasses", "priorityclass", "PriorityClass", False, ("pc",), "scheduling.k8s.io/v1"),

@@ -168,6 +168,8 @@ class Schemas:
             return {"type": "array", "items": self._type(kind.item)}
         if kind.shape is Shape.MAP:
             assert kind.item is not None
+            if kind.item.shape is Shape.ANY:
+                return self._type(kind.item)
             return {"type": "object", "additionalProperties": self._type(kind.item)}
         if kind.shape in NAMED:
             name, schema = NAMED[kind.shape]

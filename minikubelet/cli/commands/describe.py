@@ -65,7 +65,10 @@ def _items(
 
         return targets.fetch(client, targets_in(session, options["files"]))
     if not args:
-        raise UsageError("You must specify the type of resource to describe")
+        raise UsageError(
+            "You must specify the type of resource to describe. "
+            'Use "kubectl api-resources" for a complete list of supported resources.'
+        )
     types, names = targets.parse(client, args)
     scope = None if options["all_namespaces"] else session.namespace
     found: list[dict[str, Any]] = []

@@ -9,9 +9,21 @@ import click
 
 from minikubelet.cli import ages, printers, resources, targets
 from minikubelet.cli.base import Session, command, complain, output_option
-from minikubelet.cli.errors import UsageError
+from minikubelet.cli.errors import CliError, UsageError
 from minikubelet.cli.resources import EVENTS
 from minikubelet.cli.tables import Columns, cell
+
+# What kubectl prints of every Event with -o yaml and json, there or not.
+ABSENT: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Event",
+    "eventTime": None,
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+    "reportingComponent": "",
+    "reportingInstance": "",
+    "source": {},
+}
 
 
 @command(
@@ -42,6 +54,8 @@ def events_command(session: Session, about: str, **options: Any) -> None:
         events += page["items"]
         revision = page["metadata"]["resourceVersion"]
     wanted = {word.strip().capitalize() for word in options["types"].split(",") if word.strip()}
+    if not wanted <= {"Normal", "Warning"}:
+        raise CliError("valid --types are Normal or Warning")
     events = [event for event in events if not wanted or event.get("type") in wanted]
     events.sort(key=last_seen)
     if options["output"]:
@@ -116,9 +130,9 @@ def _print(columns: Columns, events: list[dict[str, Any]], namespaces: bool, *, 
 
 
 def _print_objects(events: list[dict[str, Any]], output: str) -> None:
-    complete = [{"apiVersion": "v1", "kind": "Event", **event} for event in events]
+    complete = [printers.hide_managed_fields({**ABSENT, **event}) for event in events]
     if output == "name":
         for event in complete:
             print(f"event/{event['metadata']['name']}")
     else:
-        printers.print_object(printers.as_list(complete), output)
+        printers.print_object({**printers.as_list(complete), "kind": "EventList", "metadata": {}}, output)

@@ -7,9 +7,11 @@ program show the same columns by construction; every other format works on plain
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 import click
 
@@ -17,7 +19,7 @@ from minikubelet.cli import jsonpath, printers, targets
 from minikubelet.cli.base import Session, command, complain, output_option, say, selector_option
 from minikubelet.cli.client import JSON, TABLE
 from minikubelet.cli.errors import CliError, StatusError, UsageError, raise_all
-from minikubelet.cli.resources import Resource
+from minikubelet.cli.resources import NAMESPACES, Resource
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Options:
     output_watch_events: bool
     ignore_not_found: bool
     label_columns: tuple[str, ...]
+    subresource: str
+    chunk_size: int
     sort_by: str
 
     @property
@@ -46,9 +50,14 @@ class Options:
         return TABLE if self.as_table else JSON
 
     def query(self) -> dict[str, Any]:
-        query = {"labelSelector": self.selector or None, "fieldSelector": self.field_selector or None}
+        query: dict[str, Any] = {
+            "labelSelector": self.selector or None,
+            "fieldSelector": self.field_selector or None,
+        }
         if self.sort_by and self.as_table:
             query["includeObject"] = "Object"
+        if self.chunk_size != targets.PAGE:
+            query["limit"] = self.chunk_size or None
         return query
 
 
@@ -83,9 +92,15 @@ class Options:
 @click.option("--output-watch-events", is_flag=True, help="With -w: say ADDED, MODIFIED or DELETED.")
 @click.option("--ignore-not-found", is_flag=True, help="A missing object is no error.")
 @click.option("-L", "--label-columns", multiple=True, metavar="KEY", help="The value of a label as a column.")
+@click.option("--raw", default="", metavar="PATH", help="What the API answers to this path, as it is.")
+@click.option("--subresource", default="", metavar="NAME", help="E.g. status, scale.")
+@click.option("--chunk-size", type=int, default=500, metavar="N", help="So many objects at once; 0: all.")
 @click.option("--sort-by", default="", metavar="JSONPATH", help="Sort a list, e.g. by .metadata.name.")
 def get_command(session: Session, args: tuple[str, ...], **given: Any) -> None:
     """Show objects."""
+    if raw := given.pop("raw"):
+        _print_raw(session, raw, args)
+        return
     labels = tuple(key for keys in given.pop("label_columns") for key in keys.split(","))
     options = Options(label_columns=labels, **given)
     printers.check_format(options.output)
@@ -116,6 +131,17 @@ def _printer(resource: Resource, options: Options, several: bool) -> printers.Ta
         label_columns=options.label_columns,
         events=options.output_watch_events,
     )
+
+
+def _print_raw(session: Session, path: str, args: tuple[str, ...]) -> None:
+    """The answer, byte for byte."""
+    if args:
+        raise CliError("arguments may not be passed when --raw is specified")
+    where, _, query = path.partition("?")
+    with session.client.request("GET", where, dict(parse_qsl(query))) as answer:
+        for chunk in answer.chunks():
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
 
 
 # Tables
@@ -166,10 +192,20 @@ def _answers(
             raise _unlisted(error, resource, options) from error
     for name in names:
         try:
-            yield client.get(resource.path(namespace, name), accept=options.accept)
+            yield client.get(resource.path(namespace, name, options.subresource), accept=options.accept)
         except StatusError as error:
             if not (error.code == 404 and options.ignore_not_found):
-                errors.append(error)
+                errors.append(error if error.code != 404 else _why_missing(session, resource, error))
+
+
+def _why_missing(session: Session, resource: Resource, error: StatusError) -> StatusError:
+    """Of an object that is not there, its namespace may not be there either: that says more."""
+    if resource.namespaced and session.given_namespace:
+        try:
+            session.client.get(NAMESPACES.path(None, session.namespace))
+        except StatusError as missing:
+            return missing if missing.code == 404 else error
+    return error
 
 
 def _unlisted(error: StatusError, resource: Resource, options: Options) -> StatusError:
@@ -211,16 +247,18 @@ def _objects(
         for resource, item in items:
             say(f"{resource.label}/{item['metadata']['name']}")
     elif len(names) == 1 and objects:
-        printers.print_object(objects[0], options.output)
+        printers.print_object(objects[0], options.output, headers=not options.no_headers)
     elif types or objects:
-        printers.print_object(printers.as_list(objects), options.output)
+        listed = printers.as_list(objects)
+        printers.print_object(listed, options.output, headers=not options.no_headers)
     raise_all(errors)
 
 
 def _complete(resource: Resource, item: dict[str, Any], options: Options) -> dict[str, Any]:
     """An item of a list lacks kind and apiVersion."""
     item = {"apiVersion": resource.group_version, "kind": resource.kind, **item}
-    return item if options.show_managed_fields else printers.hide_managed_fields(item)
+    hidden = not options.show_managed_fields and options.output in ("json", "yaml")
+    return printers.hide_managed_fields(item) if hidden else item
 
 
 def _sort_key(path: str, item: dict[str, Any]) -> tuple[int, Any]:

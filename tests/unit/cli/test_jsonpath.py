@@ -43,7 +43,7 @@ DATA = {
             "{range .items[*]}{range .ports[*]}<{@}>{end}{end}", "<80><81><82>", id="a range in a range"
         ),
         pytest.param(
-            "{.items[0].metadata}", '{"name":"a","labels":{"app.io/x":"1"}}', id="an object as JSON"
+            "{.items[0].metadata}", '{"labels":{"app.io/x":"1"},"name":"a"}', id="an object as JSON"
         ),
         pytest.param("{.items[*].ready}", "true false", id="booleans"),
     ],
