@@ -33,7 +33,7 @@ def choose(pod: dict[str, Any], wanted: str, *, quiet: bool = False) -> str:
     if not regular:
         raise CliError(f"pod {pod_name} has no containers")
     first = str(regular[0]["name"])
-    if len(regular) > 1 and not quiet:
+    if len(all_names(pod)) > 1 and not quiet:
         complain(f'Defaulted container "{first}" out of: {_listed(pod)}')
     return first
 

@@ -7,20 +7,37 @@ from pathlib import Path
 import pytest
 
 from tests import transcript
-from tests.stock_kubectl import NEWEST
+from tests.stock_kubectl import KUBECTLS, NEWEST
 from tests.unit.api import playing_node
 
 pytestmark = pytest.mark.kubectl
 
 SECTIONS = [
-    section for section in transcript.read(Path(__file__).with_name("kubectl.md"))
+    section
+    for section in transcript.read(Path(__file__).with_name("kubectl.md"))
     if section.since <= NEWEST.minor
-]  # fmt: skip
+]
+(SMOKE,) = transcript.read(Path(__file__).with_name("smoke.md"))
+
+
+@pytest.fixture
+def play(https):
+    """Plays a section with one kubectl."""
+    playing_node.start(https)
+
+    def run(section, stock):
+        kubeconfig = str(https.paths.kubeconfig)
+        shell = transcript.Shell(https.root / "work", {"kubectl": stock.path}, KUBECONFIG=kubeconfig)
+        transcript.play(section, shell, stock.minor)
+
+    return run
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=str)
-def test_a_session_reads_as_on_a_cluster(https, section):
-    playing_node.start(https)
-    kubeconfig = str(https.paths.kubeconfig)
-    shell = transcript.Shell(https.root / "work", {"kubectl": NEWEST.path}, KUBECONFIG=kubeconfig)
-    transcript.play(section, shell, NEWEST.minor)
+def test_a_session_reads_as_on_a_cluster(play, section):
+    play(section, NEWEST)
+
+
+@pytest.mark.parametrize("stock", KUBECTLS, ids=str)
+def test_every_version_tells_the_same_story(play, stock):
+    play(SMOKE, stock)
