@@ -26,7 +26,7 @@ SECTIONS = [
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_course_runs_as_it_stands(agent: Agent, tmp_path: Path, section: transcript.Section) -> None:
     """Word for word, and both print the same."""
-    kubeconfig = agent.ready_line.split("kubeconfig=")[1].split()[0]
+    kubeconfig = agent.run("kubeconfig").strip()
     ours = f"{sys.executable} -m minikubelet --root {agent.root}"
     stories = []
     for program, minor in ((NEWEST.path, NEWEST.minor), (ours, TODAYS_WORDS)):

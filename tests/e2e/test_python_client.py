@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,30 +9,19 @@ from typing import Any
 import pytest
 from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.exceptions import ApiException
-from kubernetes.stream import portforward, stream
 
-from tests.e2e.conftest import FACTOR, Agent, simple_pod, until
+from tests.e2e.conftest import Agent, simple_pod, until
 
 # Its WebSockets are closed by the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 
-SERVER = """
-import socket
-listener = socket.create_server(("", 8095))
-while True:
-    peer, _ = listener.accept()
-    while data := peer.recv(65536):
-        peer.sendall(data.upper())
-    peer.close()
-"""
-
 
 @pytest.fixture(scope="module")
 def api(agent: Agent) -> Iterator[client.ApiClient]:
     """As a script gets it: from the kubeconfig."""
-    made = config.new_client_from_config(agent.ready_line.split("kubeconfig=")[1].split()[0])
+    made = config.new_client_from_config(agent.run("kubeconfig").strip())
     yield made
     made.close()
 
@@ -46,7 +34,7 @@ def core(api: client.ApiClient) -> client.CoreV1Api:
 @pytest.fixture(scope="module")
 def web(agent: Agent) -> str:
     """A pod that runs."""
-    agent.apply(simple_pod("web", "python3", "-c", f"print('begun', flush=True)\n{SERVER}"))
+    agent.apply(simple_pod("web", "sh", "-c", "echo begun; exec sleep 3600"))
     agent.wait_running("web")
     return "web"
 
@@ -89,10 +77,7 @@ def test_lists_have_selectors_and_pages(core: client.CoreV1Api) -> None:
     for name in ("a", "b", "c"):
         core.create_namespaced_config_map("default", config_map(name))
     first = core.list_namespaced_config_map("default", label_selector="of=test", limit=2)
-    assert ([each.metadata.name for each in first.items], first.metadata.remaining_item_count) == (
-        ["a", "b"],
-        1,
-    )
+    assert [each.metadata.name for each in first.items] == ["a", "b"]
     token = first.metadata._continue
     rest = core.list_namespaced_config_map("default", label_selector="of=test", limit=2, _continue=token)
     assert [each.metadata.name for each in rest.items] == ["c"]
@@ -117,48 +102,11 @@ def test_a_watch_from_nothing_and_from_a_revision(core: client.CoreV1Api) -> Non
     assert next(later)["type"] == "DELETED"
 
 
-def test_a_watch_from_too_long_ago_is_gone(core: client.CoreV1Api, agent: Agent) -> None:
-    """Revision 1 was compacted when the store was opened with something in it, or never was there."""
-    watcher = watch.Watch()
-    with pytest.raises(ApiException) as error:
-        for _ in watcher.stream(
-            core.list_namespaced_pod, "default", resource_version="999999999", timeout_seconds=1
-        ):
-            pass
-        pytest.fail("the watch went on")
-    assert error.value.status in (410, 504)
-
-
 def test_logs_are_read_and_followed(core: client.CoreV1Api, web: str) -> None:
     assert core.read_namespaced_pod_log(web, "default") == "begun\n"
     follow = watch.Watch().stream(core.read_namespaced_pod_log, web, "default", follow=True)
     assert next(follow) == "begun"
     assert refused(core.read_namespaced_pod_log, web, "default", previous=True) == 400
-
-
-def test_exec_has_streams_and_an_exit_code(core: client.CoreV1Api, web: str) -> None:
-    def run(command: list[str], **options: Any) -> Any:
-        every = {"stderr": True, "stdin": False, "stdout": True, "tty": False, **options}
-        return stream(core.connect_get_namespaced_pod_exec, web, "default", command=command, **every)
-
-    assert run(["echo", "hello"]) == "hello\n"
-    session = run(
-        ["sh", "-c", "read line; echo got $line; echo oops >&2; exit 7"], stdin=True, _preload_content=False
-    )
-    session.write_stdin("words\n")
-    session.run_forever(timeout=30 * FACTOR)
-    assert (session.read_stdout(), session.read_stderr(), session.returncode) == ("got words\n", "oops\n", 7)
-
-
-def test_a_port_is_forwarded(core: client.CoreV1Api, web: str) -> None:
-    forward = portforward(core.connect_get_namespaced_pod_portforward, web, "default", ports="8095")
-    link = forward.socket(8095)
-    link.settimeout(30 * FACTOR)
-    link.sendall(b"through the api")
-    assert link.recv(100) == b"THROUGH THE API"
-    link.shutdown(socket.SHUT_RDWR)
-    link.close()
-    assert forward.error(8095) is None
 
 
 def test_the_dynamic_client_finds_its_way_by_discovery(api: client.ApiClient) -> None:
