@@ -1,4 +1,4 @@
-"""The official Python client's streams against the real agent: exec over a WebSocket, ports in its own dialect."""
+"""The official Python client's streams on the real agent: exec over a WebSocket, ports in its own dialect."""
 
 from __future__ import annotations
 
