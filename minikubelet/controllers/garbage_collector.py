@@ -63,7 +63,21 @@ class GarbageCollector:
         """Look at everything: after a start, or after falling behind."""
         for text in TEXTS:
             for _, obj in self._store.find(text):
+                self.notice("ADDED", obj)
+
+    def notice(self, kind: str, obj: Object) -> None:
+        """An event of the watch. What cannot be done stays undone until the object changes again: whatever a
+        client may have written into it, the others are not to suffer from it.
+        """
+        try:
+            if kind == "DELETED":
+                self.gone(obj)
+            else:
                 self.changed(obj)
+        except ApiError as error:
+            log.warning("cannot collect %s %s: %s", obj["kind"], obj["metadata"]["name"], error)
+        except Exception:
+            log.exception("cannot collect %s %s", obj.get("kind"), obj["metadata"]["name"])
 
     def changed(self, obj: Object) -> None:
         """Something is there that may be an owner on its way out, or a dependent."""
@@ -182,11 +196,7 @@ async def keep(objects: Objects) -> None:
         try:
             collector.sweep()
             async for kind, obj, _ in watch:
-                look = collector.gone if kind == "DELETED" else collector.changed
-                try:
-                    look(obj)
-                except ApiError as error:
-                    log.warning("cannot collect %s %s: %s", obj["kind"], obj["metadata"]["name"], error)
+                collector.notice(kind, obj)
             return
         except Expired:
             log.info("the watch of everything fell behind: looking at all of it again")

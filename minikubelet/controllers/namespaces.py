@@ -1,13 +1,12 @@
 """The end of a namespace.
 
-A namespace that is being deleted empties itself: its pods are deleted with their grace, everything else at
-once; when nothing is left its own finalizer goes, and with it the namespace. One task watches for both,
-namespaces that begin to end and pods that have gone.
+A namespace that is being deleted empties itself: what makes pods goes first, then the pods with their grace,
+then everything else; when nothing is left its own finalizer goes, and with it the namespace. One watch tells
+of namespaces that begin to end and of everything that has gone.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from typing import Any
@@ -20,11 +19,13 @@ from minikubelet.v1.resources import BY_KEY, RESOURCES
 Object = dict[str, Any]
 log = logging.getLogger(__name__)
 
+MAKERS = ("apps", "batch")  # groups of kinds that would make new pods for those that go
+
 
 def empty(objects: Objects, namespace: str) -> bool:
     """Delete what is in it; True when nothing is left."""
     left = 0
-    for info in RESOURCES:
+    for info in sorted(RESOURCES, key=lambda info: info.group not in MAKERS):
         if not info.namespaced or info.stored_as or "delete" not in info.verbs:
             continue
         for obj in objects.list(info, namespace).items:
@@ -47,23 +48,15 @@ def finish(objects: Objects) -> None:
 
 async def keep(objects: Objects) -> None:
     """For ever: end what is to end."""
-    async with asyncio.TaskGroup() as group:
-        for resource in ("namespaces", "pods"):
-            group.create_task(_keep(objects, resource), name=f"namespaces: {resource}")
-
-
-async def _keep(objects: Objects, resource: str) -> None:
     while True:
+        watch = objects.store.watch(None, containing=('"deletionTimestamp"',))
         try:
-            await _follow(objects, resource)
+            finish(objects)
+            async for kind, obj, _ in watch:
+                if kind == "DELETED" or "deletionTimestamp" in obj["metadata"]:
+                    finish(objects)
             return
         except Expired:
-            log.info("the watch of %s fell behind: looking at all of them again", resource)
-
-
-async def _follow(objects: Objects, resource: str) -> None:
-    watch = objects.store.watch(resource)
-    finish(objects)
-    async for kind, obj, _ in watch:
-        if kind == "DELETED" or "deletionTimestamp" in obj["metadata"]:
-            finish(objects)
+            log.info("the watch of what goes fell behind: looking at all namespaces again")
+        finally:
+            watch.close()

@@ -3,7 +3,8 @@
 `sync(namespace, name)` compares one object with what there is, does what is missing, and says in how many
 seconds it wants to look again though nothing happens (None: not at all). It reads the store when it runs, so
 that it never acts on an old picture, and never waits, so that nobody comes between its reading and its
-writing. An ApiError is no bug: the object is looked at again later, with back-off.
+writing. An object that cannot be done is looked at again later, with back-off: whatever a client may have
+written into it, neither the other objects nor the agent suffer from it.
 """
 
 from __future__ import annotations
@@ -92,6 +93,9 @@ class Reconciler:
                 again = self._sync(*key)
             except ApiError as error:
                 log.info("%s %s/%s: %s", self._resource, *key, error)
+                self._queue.retry(key)
+            except Exception:
+                log.exception("cannot sync %s %s/%s", self._resource, *key)
                 self._queue.retry(key)
             else:
                 self._queue.forget(key)

@@ -32,7 +32,7 @@ from minikubelet.controllers.pod_state import (
 from minikubelet.controllers.reconciler import Reconciler
 from minikubelet.controllers.recorder import Recorder
 from minikubelet.controllers.recorder import is_terminating as namespace_is_terminating
-from minikubelet.errors import ApiError, NotFound
+from minikubelet.errors import ApiError, Forbidden, NotFound
 from minikubelet.store.store import timestamp, utc_now
 from minikubelet.v1.resources import BY_KEY
 
@@ -41,6 +41,7 @@ Object = dict[str, Any]
 RESOURCE = "replicasets.apps"
 PODS = BY_KEY["pods"]
 BATCH = 32  # pods made or deleted before others get their turn
+MOST_PODS = 1000  # of one owner that have not ended; nine nodes like this one could not run more
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,15 @@ def pod_from(template: Object, owner: Object) -> Object:
     return {"metadata": kept, "spec": template.get("spec") or {}}
 
 
+def check_room(owner: Object, have: int) -> None:
+    """A number in a manifest shall not fill the node's memory with pods that wait. Raises Forbidden."""
+    if have >= MOST_PODS:
+        raise Forbidden(
+            f"pods are forbidden: {owner['kind']} {owner['metadata']['name']} has {have}, and this node "
+            f"keeps at most {MOST_PODS} of one owner"
+        )
+
+
 class ReplicaSets:
     """The controller."""
 
@@ -127,7 +137,7 @@ class ReplicaSets:
         pods = claim(store, "pods", replica_set, filter(is_active, everything))
         going = sum(is_terminating(pod) and is_controlled_by(pod, replica_set) for pod in everything)
         decision = decide(replica_set, pods, self._related(replica_set, everything), now)
-        failure = self._act(replica_set, decision, now)
+        failure = self._act(replica_set, decision, len(pods), now)
         condition = None if failure is None else _condition(decision, failure, now)
         status = status_of(replica_set, pods, going, condition, now)
         store.modify(RESOURCE, namespace, name, lambda obj: {**obj, "status": status})
@@ -137,23 +147,24 @@ class ReplicaSets:
             return 0.0
         return seconds_to_availability(pods, replica_set["spec"].get("minReadySeconds", 0), now)
 
-    def _act(self, replica_set: Object, decision: Decision, now: datetime) -> ApiError | None:
+    def _act(self, replica_set: Object, decision: Decision, have: int, now: datetime) -> ApiError | None:
         """The first failure ends the batch: what fails once will most likely fail again."""
         namespace = replica_set["metadata"]["namespace"]
         if decision.create and namespace_is_terminating(self._objects.store, namespace):
             return None
         try:
-            for _ in range(min(decision.create, BATCH)):
-                self._create(replica_set, now)
+            for number in range(min(decision.create, BATCH)):
+                self._create(replica_set, have + number, now)
             for pod in decision.delete[:BATCH]:
                 self._delete(replica_set, pod, now)
         except ApiError as error:
             return error
         return None
 
-    def _create(self, replica_set: Object, now: datetime) -> None:
+    def _create(self, replica_set: Object, have: int, now: datetime) -> None:
         body = pod_from(replica_set["spec"]["template"], replica_set)
         try:
+            check_room(replica_set, have)
             pod = self._objects.create(PODS, replica_set["metadata"]["namespace"], body, WriteOptions())
         except ApiError as error:
             self._recorder.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error}", now)

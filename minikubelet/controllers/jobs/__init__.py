@@ -21,7 +21,7 @@ from minikubelet.controllers.pod_state import is_terminating
 from minikubelet.controllers.reconciler import Reconciler
 from minikubelet.controllers.recorder import Recorder
 from minikubelet.controllers.recorder import is_terminating as namespace_is_terminating
-from minikubelet.controllers.replica_sets import BATCH, PODS, pod_from
+from minikubelet.controllers.replica_sets import BATCH, PODS, check_room, pod_from
 from minikubelet.errors import ApiError, NotFound
 from minikubelet.store.store import utc_now
 from minikubelet.v1.resources import BY_KEY
@@ -98,15 +98,16 @@ class Jobs:
         for pod in decision.delete[:BATCH]:
             self._delete(job, pod, now)
         if decision.create and not namespace_is_terminating(self._store, job["metadata"]["namespace"]):
-            for index in decision.create[:BATCH]:
-                self._create(job, index, now)
+            for number, index in enumerate(decision.create[:BATCH]):
+                self._create(job, index, decision.status.get("active", 0) + number, now)
 
-    def _create(self, job: Object, index: int | None, now: datetime) -> None:
+    def _create(self, job: Object, index: int | None, have: int, now: datetime) -> None:
         body = pod_from(job["spec"]["template"], job)
         body["metadata"]["finalizers"] = [*(body["metadata"].get("finalizers") or ()), TRACKING]
         if index is not None:
             give_index(body, job["metadata"]["name"], index)
         try:
+            check_room(job, have)
             pod = self._objects.create(PODS, job["metadata"]["namespace"], body, WriteOptions())
         except ApiError as error:
             self._recorder.event(job, "Warning", "FailedCreate", f"Error creating: {error}", now)

@@ -5,6 +5,7 @@ Sets of indexes are written as in `status.completedIndexes`: `0,2-4,7`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -26,11 +27,12 @@ def index_of(pod: Object, completions: int) -> int | None:
 
 
 def parse(text: str | None, completions: int) -> set[int]:
-    """The indexes in a text of our own making; those out of range are dropped."""
+    """The indexes in a text; what is none, or out of range, is dropped: a client may have written it."""
     found: set[int] = set()
-    for part in filter(None, (text or "").split(",")):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), min(int(last or first), completions - 1) + 1))
+    for part in (text or "").split(","):
+        run = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part, re.ASCII)
+        if run is not None:
+            found.update(range(int(run[1]), min(int(run[2] or run[1]), completions - 1) + 1))
     return found
 
 

@@ -19,7 +19,7 @@ from minikubelet.v1.wire import from_dict, to_dict
 JOB_NAME = "batch.kubernetes.io/job-name"
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 LEGACY = {JOB_NAME: "job-name", CONTROLLER_UID: "controller-uid"}
-MAX_PARALLELISM = 100_000  # of an indexed Job
+MAX_INDEXES = 100_000  # of an indexed Job, at once and (here) in all
 # What may still change in the template of a Job that is suspended and has not begun.
 SCHEDULING = ("node_selector", "affinity", "tolerations", "scheduling_gates")
 
@@ -67,9 +67,10 @@ def _modes(spec: JobSpec) -> Errors:
     if mode == "Indexed":
         if spec.completions is None:
             yield required("spec.completions", "when completion mode is Indexed")
-        if (spec.parallelism or 0) > MAX_PARALLELISM:
-            detail = f"must be less than or equal to {MAX_PARALLELISM} when completion mode is Indexed"
-            yield invalid("spec.parallelism", spec.parallelism, detail)
+        for name, number in (("parallelism", spec.parallelism), ("completions", spec.completions)):
+            if (number or 0) > MAX_INDEXES:
+                detail = f"must be less than or equal to {MAX_INDEXES} when completion mode is Indexed"
+                yield invalid(f"spec.{name}", number, detail)
     if replacement not in ("Failed", "TerminatingOrFailed"):
         yield unsupported("spec.podReplacementPolicy", replacement, ("Failed", "TerminatingOrFailed"))
 
