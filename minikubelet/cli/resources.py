@@ -55,8 +55,15 @@ ENDPOINT_SLICES = Resource(
 )
 REPLICA_SETS = Resource("replicasets", "replicaset", "ReplicaSet", True, ("rs",), "apps/v1", ("all",))
 
+DEPLOYMENTS = Resource("deployments", "deployment", "Deployment", True, ("deploy",), "apps/v1", ("all",))
+REPLICA_SETS = Resource("replicasets", "replicaset", "ReplicaSet", True, ("rs",), "apps/v1", ("all",))
+JOBS = Resource("jobs", "job", "Job", True, (), "batch/v1", ("all",))
+
 KNOWN = (
     PODS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    JOBS,
     NODES,
     EVENTS,
     NAMESPACES,

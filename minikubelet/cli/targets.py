@@ -119,16 +119,6 @@ def each(items: Iterable[Any], act: Callable[[Any], None]) -> None:
     raise_all(errors)
 
 
-def pod_name(arg: str) -> str:
-    """The pod a command such as exec is about: `web`, `pod/web`, `po/web`."""
-    kind, slash, name = arg.partition("/")
-    if not slash:
-        return arg
-    if kind.lower() not in ("pod", "pods", "po"):
-        raise CliError(f"cannot find a pod through {kind}: name the pod itself")
-    return name
-
-
 def _slashed(client: Client, arg: str) -> tuple[Resource, str]:
     kind, slash, name = arg.partition("/")
     if not slash:

@@ -29,31 +29,50 @@ def find(client: Client, namespace: str, arg: str) -> tuple[Object, Object | Non
     found = client.get(resource.path(namespace, name))
     if resource == PODS:
         return found, None
-    return _selected(client, namespace, resource, found), found
+    return min(_selected(client, namespace, resource, found), key=_rank), found
 
 
-def _selected(client: Client, namespace: str, resource: Resource, found: Object) -> Object:
+def first(client: Client, namespace: str, arg: str) -> tuple[Object, int]:
+    """(the pod of `TYPE/NAME`, how many others there are)."""
+    kind, _, name = arg.partition("/")
+    resource = resources.find(client, kind)
+    pods = _selected(client, namespace, resource, client.get(resource.path(namespace, name)))
+    return min(pods, key=_rank), len(pods) - 1
+
+
+def _selected(client: Client, namespace: str, resource: Resource, found: Object) -> list[Object]:
     query = {"labelSelector": _selector(resource, found)}
     pods = [
         pod for page in targets.pages(client, PODS.path(namespace), query) for pod in page.get("items") or ()
     ]
     if not pods:
         raise CliError(f"no pod is selected by {resource.label}/{found['metadata']['name']}")
-    return min(pods, key=_rank)
+    return pods
 
 
 def _selector(resource: Resource, found: Object) -> str:
     """A Service has plain labels, a workload a selector; both as the API's query has them."""
     selector = (found.get("spec") or {}).get("selector") or {}
     labels = selector.get("matchLabels") or {} if _is_selector(selector) else selector
-    parts = [f"{key}={value}" for key, value in labels.items()]
-    for rule in selector.get("matchExpressions") or () if _is_selector(selector) else ():
-        key, operator, values = rule["key"], rule["operator"], ",".join(rule.get("values") or ())
-        words = {"Exists": key, "DoesNotExist": f"!{key}"}
-        parts.append(words.get(operator) or f"{key} {operator.lower()} ({values})")
+    parts = _parts(labels, selector if _is_selector(selector) else {})
     if not parts:
         raise CliError(f"cannot find a pod through {resource.name}: it selects none; name the pod itself")
     return ",".join(parts)
+
+
+def selector_text(selector: Object | None) -> str:
+    """A workload's selector as people and queries write it: `app=web,tier in (a,b)`."""
+    parts = _parts((selector or {}).get("matchLabels") or {}, selector or {})
+    return ",".join(sorted(parts)) or "<none>"
+
+
+def _parts(labels: Object, selector: Object) -> list[str]:
+    parts = [f"{key}={value}" for key, value in labels.items()]
+    for rule in selector.get("matchExpressions") or ():
+        key, operator, values = rule["key"], rule["operator"], ",".join(rule.get("values") or ())
+        words = {"Exists": key, "DoesNotExist": f"!{key}"}
+        parts.append(words.get(operator) or f"{key} {operator.lower()} ({values})")
+    return parts
 
 
 def _is_selector(selector: Object) -> bool:

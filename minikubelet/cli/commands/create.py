@@ -1,4 +1,4 @@
-"""`create -f`: make new objects; what exists already is an error. And `create configmap`, `create secret`."""
+"""`create -f`: make new objects; what exists already is an error. And kinds by name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from minikubelet.cli.commands.apply import (
 from minikubelet.cli.errors import CliError, UsageError
 from minikubelet.cli.manifests import Manifested, objects_in
 
-# What may be created by name → what the help says. Their module is imported when one is called.
+# What may be created by name → (its module, imported when it is called; what the help says).
 KINDS = {
-    "configmap": "Create a ConfigMap from literals, files, directories or an env file",
-    "secret": "Create a Secret of a kind: generic, tls, docker-registry",
+    "configmap": ("create_config", "Create a ConfigMap from literals, files, directories or an env file"),
+    "secret": ("create_config", "Create a Secret of a kind: generic, tls, docker-registry"),
+    "deployment": ("create_workload", "Create a Deployment of an image"),
+    "job": ("create_workload", "Create a Job of an image"),
 }
 
 
@@ -35,16 +37,16 @@ class Create(Command, click.Group):
         return list(KINDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        name = {"cm": "configmap"}.get(name, name)
+        name = {"cm": "configmap", "deploy": "deployment"}.get(name, name)
         if name not in KINDS:
             return None
-        module = importlib.import_module("minikubelet.cli.commands.create_config")
+        module = importlib.import_module(f"minikubelet.cli.commands.{KINDS[name][0]}")
         found: click.Command = getattr(module, f"{name}_command")
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(KINDS.items()))
+            formatter.write_dl([(name, text) for name, (_, text) in KINDS.items()])
 
 
 @command(
@@ -59,6 +61,7 @@ class Create(Command, click.Group):
     # One object from values or files; see the help of each
     minikubelet create configmap web --from-literal=color=blue
     minikubelet create secret generic db --from-file=password=db.password
+    minikubelet create deployment web --image=nginx --replicas=3
     """,
 )
 @files_option()

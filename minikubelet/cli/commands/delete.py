@@ -80,7 +80,11 @@ class Options:
 @click.option("--timeout", default="0s", metavar="DURATION", help="How long to wait; 0: as long as it takes.")
 @click.option("--ignore-not-found", is_flag=True, help="A missing object is no error.")
 @click.option(
-    "--cascade", type=click.Choice(["background", "foreground", "orphan"]), default="background", hidden=True
+    "--cascade",
+    type=click.Choice(["background", "foreground", "orphan"]),
+    default="background",
+    show_default=True,
+    help="What becomes of what belongs to the objects: goes after them, before them, or stays.",
 )
 @click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none")
 @output_option("name")

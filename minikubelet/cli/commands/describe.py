@@ -51,6 +51,10 @@ def describe(client: Client, item: dict[str, Any], *, show_events: bool = True) 
         from minikubelet.cli.describe.node import describe_node
 
         return describe_node(client, item, show_events=show_events)
+    if item["kind"] in ("Deployment", "ReplicaSet", "Job"):
+        from minikubelet.cli.describe.workloads import describe_workload
+
+        return describe_workload(client, item, show_events=show_events)
     from minikubelet.cli.describe.others import describe_other
 
     return describe_other(client, item, show_events=show_events)

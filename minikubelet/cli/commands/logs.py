@@ -69,11 +69,13 @@ class Stream:
     minikubelet logs web -f --tail=10
     # Of the instance before the last restart
     minikubelet logs web -p
+    # Of one of the pods of a Deployment or Job
+    minikubelet logs deploy/web
     # Of every pod with a label, each line with its origin
     minikubelet logs -l app=web --all-containers --prefix
     """,
 )
-@click.argument("args", nargs=-1, metavar="POD [CONTAINER]")
+@click.argument("args", nargs=-1, metavar="POD | TYPE/NAME [CONTAINER]")
 @click.option("-c", "--container", default="", metavar="NAME", help="Which container.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as more is written, until the container ends.")
 @click.option("-p", "--previous", is_flag=True, help="Of the instance before this one.")
@@ -129,7 +131,10 @@ def _checked(args: tuple[str, ...], selector: str, options: Options) -> Options:
 
 def _pods(session: Session, args: tuple[str, ...], selector: str) -> list[dict[str, Any]]:
     if not selector:
-        return [_pod(session, targets.pod_name(args[0]))]
+        kind, slash, name = args[0].rpartition("/")
+        if not slash or kind.lower() in ("pod", "pods", "po"):
+            return [_pod(session, name)]
+        return [_pod_of(session, args[0])]
     path = PODS.path(session.namespace)
     pages = targets.pages(session.client, path, {"labelSelector": selector})
     return [pod for page in pages for pod in page["items"]]
@@ -143,6 +148,16 @@ def _pod(session: Session, name: str) -> dict[str, Any]:
             raise
         missing = f'error from server (NotFound): {error} in namespace "{session.namespace}"'
         raise CliError(missing) from error
+    return pod
+
+
+def _pod_of(session: Session, arg: str) -> dict[str, Any]:
+    """One of the pods of a workload; kubectl says which, if there were several."""
+    from minikubelet.cli import workload_pods
+
+    pod, others = workload_pods.first(session.client, session.namespace, arg)
+    if others:
+        complain(f"Found {others + 1} pods, using pod/{pod['metadata']['name']}")
     return pod
 
 

@@ -20,9 +20,10 @@ FIELD_VALUES = {
 
 
 def describe_container(
-    writer: Writer, pod: dict[str, Any], container: dict[str, Any], status: dict[str, Any]
+    writer: Writer, pod: dict[str, Any], container: dict[str, Any], status: dict[str, Any], indent: str = ""
 ) -> None:
-    writer.line(1, f"{container['name']}:")
+    """`indent`: in a template kubectl moves the name by a blank, and nothing else."""
+    writer.line(1, f"{indent}{container['name']}:")
     _identity(writer, container, status)
     _command(writer, container)
     if status:

@@ -33,7 +33,7 @@ def describe_pod(client: Client, pod: dict[str, Any], *, show_events: bool) -> s
     describe_volumes(writer, pod["spec"].get("volumes") or [])
     writer.line(0, f"QoS Class:\t{pod.get('status', {}).get('qosClass', '')}")
     writer.labels("Node-Selectors", pod["spec"].get("nodeSelector"))
-    writer.many("Tolerations", _tolerations(pod))
+    writer.many("Tolerations", toleration_lines(pod["spec"].get("tolerations")))
     writer.events(events_of(client, pod) if show_events else None)
     return writer.text()
 
@@ -105,9 +105,10 @@ def _conditions(writer: Writer, pod: dict[str, Any]) -> None:
             writer.line(1, f"{kind} \t{state} ")
 
 
-def _tolerations(pod: dict[str, Any]) -> list[str]:
+def toleration_lines(tolerations: list[dict[str, Any]] | None) -> list[str]:
+    """`key=value:effect for 300s`, one each."""
     lines = []
-    for toleration in sorted(pod["spec"].get("tolerations") or [], key=lambda item: item.get("key") or ""):
+    for toleration in sorted(tolerations or [], key=lambda item: item.get("key") or ""):
         text = toleration.get("key") or ""
         if toleration.get("value"):
             text += f"={toleration['value']}"

@@ -11,13 +11,14 @@ Source = dict[str, Any]
 Lines = list[str]
 
 
-def describe_volumes(writer: Writer, volumes: list[dict[str, Any]]) -> None:
+def describe_volumes(writer: Writer, volumes: list[dict[str, Any]], indent: str = "") -> None:
+    """`indent`: of the headings, in a template."""
     if not volumes:
-        writer.line(0, "Volumes:\t<none>")
+        writer.line(0, f"{indent}Volumes:\t<none>")
         return
-    writer.line(0, "Volumes:")
+    writer.line(0, f"{indent}Volumes:")
     for volume in volumes:
-        writer.line(1, f"{volume['name']}:")
+        writer.line(1, f"{indent[:1]}{volume['name']}:")
         kind = next((field for field in SOURCES if volume.get(field) is not None), "")
         if not kind:
             writer.line(2, "<unknown>")

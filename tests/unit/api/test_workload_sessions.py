@@ -1,7 +1,10 @@
-"""Deployments, Jobs and what belongs to them through stock kubectls, from `workloads.md`."""
+"""Deployments, Jobs and what belongs to them: through stock kubectls from `workloads.md`, and through kubectl
+and minikubelet with the same words from `workloads-both.md`.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,3 +29,17 @@ def test_a_session_reads_as_on_a_cluster(https, section, stock):
     kubeconfig = str(https.paths.kubeconfig)
     shell = transcript.Shell(https.root / "work", {"kubectl": stock.path}, KUBECONFIG=kubeconfig)
     transcript.play(section, shell, stock.minor)
+
+
+BOTH = transcript.read(Path(__file__).with_name("workloads-both.md"))
+
+
+@pytest.mark.parametrize("section", BOTH, ids=str)
+@pytest.mark.parametrize("program", ["kubectl", "minikubelet"])
+def test_both_command_lines_say_the_same(https, section, program):
+    playing_node.start(https)
+    own = f"{sys.executable} -m minikubelet --root {https.root}"
+    script = NEWEST.path if program == "kubectl" else own
+    kubeconfig = str(https.paths.kubeconfig)
+    shell = transcript.Shell(https.root / "work", {"mk": script}, KUBECONFIG=kubeconfig)
+    transcript.play(section, shell, NEWEST.minor)
