@@ -130,7 +130,7 @@ def test_a_wrong_boolean_is_a_usage_error(cli):
         ["label", "pod", "web"],
         ["wait", "pod/web", "--for=nonsense"],
         ["apply"],
-        ["explain", "pod"],
+        ["explain", "pod", "-o", "xml"],
         ["play"],
     ],
 )
