@@ -125,6 +125,8 @@ def find(path: str, method: str) -> tuple[Route, Endpoint, dict[str, str], Resou
             continue
         endpoint = route.verbs.get("GET" if method == "HEAD" else method)
         if endpoint is None or not _is_offered(endpoint, info, params):
+            if info is not None and info.unmade:
+                raise MethodNotAllowed(f"{info.key} cannot be made or changed: {info.unmade}")
             raise MethodNotAllowed.of_resource()
         return route, endpoint, params, info
     raise NotFound("the server could not find the requested resource")

@@ -24,6 +24,7 @@ from minikubelet.v1.metrics import NodeMetrics, PodMetrics
 from minikubelet.v1.node import Node
 from minikubelet.v1.pod import Pod, PodTemplate
 from minikubelet.v1.priority_class import PriorityClass
+from minikubelet.v1.quota import LimitRange, ResourceQuota
 from minikubelet.v1.service import Service
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -42,6 +43,7 @@ class ResourceInfo:
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
     verbs: tuple[str, ...] = VERBS
+    unmade: str = ""  # why none can be made, although they can be asked for
     stored_as: str = ""  # the key of the resource whose objects these are, if it is another
 
     @property
@@ -105,6 +107,22 @@ RESOURCES: tuple[ResourceInfo, ...] = (
         PersistentVolumeClaim,
         ("pvc",),
         subresources=("status",),
+    ),
+    ResourceInfo(
+        "resourcequotas",
+        "resourcequota",
+        ResourceQuota,
+        ("quota",),
+        verbs=(*READ, "watch"),
+        unmade="this node keeps no quotas: it has one user's pods",
+    ),
+    ResourceInfo(
+        "limitranges",
+        "limitrange",
+        LimitRange,
+        ("limits",),
+        verbs=(*READ, "watch"),
+        unmade="this node sets no bounds for a namespace: write them into the pods",
     ),
     ResourceInfo("serviceaccounts", "serviceaccount", ServiceAccount, ("sa",)),
     ResourceInfo("services", "service", Service, ("svc",), categories=("all",), subresources=("status",)),

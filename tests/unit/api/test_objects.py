@@ -382,3 +382,14 @@ def test_a_server_side_apply_that_makes_no_sense_is_refused(api):
         ).code
         == 400
     )
+
+
+def test_quotas_and_limit_ranges_are_empty_lists_that_say_why(api):
+    for plural, kind in (("resourcequotas", "ResourceQuota"), ("limitranges", "LimitRange")):
+        path = f"/api/v1/namespaces/default/{plural}"
+        found = api.get(path).json
+        assert (found["kind"], found["items"]) == (f"{kind}List", [])
+        answer = api.post(path, {"metadata": {"name": "x"}, "spec": {}})
+        assert (answer.code, answer.json["reason"]) == (405, "MethodNotAllowed")
+        assert answer.json["message"].startswith(f"{plural} cannot be made or changed: this node ")
+        assert api.get(f"{path}/x").json["message"] == f'{plural} "x" not found'
