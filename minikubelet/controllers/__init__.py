@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from minikubelet.api.objects import Objects
 from minikubelet.controllers import (
     deployments,
+    endpoints,
     garbage_collector,
     jobs,
     namespaces,
@@ -33,6 +34,7 @@ CONTROLLERS: dict[str, Callable[[Objects], Awaitable[None]]] = {
     "deployments": deployments.keep,
     "replica sets": replica_sets.keep,
     "jobs": jobs.keep,
+    "endpoints": endpoints.keep,
 }
 
 

@@ -27,17 +27,24 @@ log = logging.getLogger(__name__)
 
 class Reconciler:
     """`resource` is the key of the controller's own kind; `dependents` says, for the kinds that belong to it,
-    whom a change of one concerns. Those are watched from the moment there is an object of the own kind.
+    whom a change of one concerns. Those are watched from the moment there is an object of the own kind that
+    needs them.
     """
 
     def __init__(
-        self, objects: Objects, resource: str, sync: Sync, dependents: Mapping[str, Owners] | None = None
+        self,
+        objects: Objects,
+        resource: str,
+        sync: Sync,
+        dependents: Mapping[str, Owners] | None = None,
+        needs_dependents: Callable[[Object], bool] = lambda obj: True,
     ) -> None:
         self._objects = objects
         self._resource = resource
         self._sync = sync
         self._dependents = dict(dependents or {})
         self._queue = WorkQueue()
+        self._needs_dependents = needs_dependents
         self._needed = asyncio.Event()
         # Whom each dependent concerned last: one that changes hands concerns both.
         self._concerned: dict[tuple[str, str, str], tuple[Key, ...]] = {}
@@ -56,7 +63,10 @@ class Reconciler:
             group.create_task(self._work(), name=f"work: {self._resource}")
 
     def _own(self, kind: str, obj: Object) -> None:
-        self.look_at(key_of(obj))
+        if self._needs_dependents(obj):
+            self.look_at(key_of(obj))
+        else:
+            self._queue.add(key_of(obj))
 
     async def _watch_dependents(self, resource: str, owners: Owners) -> None:
         await self._needed.wait()
