@@ -38,7 +38,7 @@ def traces() -> dict[str, Any]:
     tables = {line.split()[-1] for line in run("nft", "list", "tables").splitlines()}
     return {
         "links": {name for name in links if name.startswith(BRIDGES)} | ports(),
-        "tables": {name for name in tables if name.endswith(BRIDGES)},
+        "tables": {name for name in tables if name.removesuffix("-services").endswith(BRIDGES)},
         "netns": {name for name in os.listdir(NETNS) if name.split(".")[0] in NAMES}
         if NETNS.exists()
         else set(),

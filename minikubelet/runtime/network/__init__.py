@@ -123,6 +123,10 @@ class Network:
         """After a restart: this pod was found running with this address."""
         await self._on_thread(lambda: self._pool.adopt(uid, IPv4Address(address)))
 
+    async def open_loopback(self, wanted: bool) -> None:
+        """For Services with ports of the node: 127.0.0.1 is one of its addresses, too."""
+        await self._on_thread(lambda: self._tables.open_loopback(wanted))
+
     async def stop(self, *, remove: bool) -> None:
         """Let go. With `remove`, bridge and tables are removed, provided that no pod is left on them."""
         if self._watch is not None:

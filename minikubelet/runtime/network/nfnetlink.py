@@ -36,10 +36,11 @@ IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1, 2
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ID, CTA_ZONE, CTA_FILTER = 1, 2, 12, 18, 25
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 CTA_IP_V4_SRC, CTA_IP_V4_DST = 1, 2
-CTA_PROTO_NUM, CTA_PROTO_DST_PORT = 1, 3
+CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
 CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
 # The bits of the flags, from enum ctattr_filter's order in nf_conntrack_netlink.c.
-MATCH_IP_SRC, MATCH_IP_DST, MATCH_PROTO_NUM, MATCH_PROTO_DST_PORT = 1 << 0, 1 << 1, 1 << 3, 1 << 5
+MATCH_IP_SRC, MATCH_IP_DST, MATCH_PROTO_NUM = 1 << 0, 1 << 1, 1 << 3
+MATCH_PROTO_SRC_PORT, MATCH_PROTO_DST_PORT = 1 << 4, 1 << 5
 
 PROTOCOLS = {"TCP": socket.IPPROTO_TCP, "UDP": socket.IPPROTO_UDP, "SCTP": socket.IPPROTO_SCTP}
 
@@ -84,6 +85,16 @@ class Netfilter:
         """
         answered_by = _nested(CTA_TUPLE_IP, _attribute(CTA_IP_V4_SRC, address.packed))
         self._forget(CTA_TUPLE_REPLY, answered_by, CTA_FILTER_REPLY_FLAGS, MATCH_IP_SRC)
+
+    def forget_flows_answered_by(self, address: IPv4Address, protocol: str, port: int) -> None:
+        """Connections that are answered by this port of a pod."""
+        answered_by = _nested(CTA_TUPLE_IP, _attribute(CTA_IP_V4_SRC, address.packed)) + _nested(
+            CTA_TUPLE_PROTO,
+            _attribute(CTA_PROTO_NUM, bytes([PROTOCOLS[protocol]]))
+            + _attribute(CTA_PROTO_SRC_PORT, struct.pack(">H", port)),
+        )
+        flags = MATCH_IP_SRC | MATCH_PROTO_NUM | MATCH_PROTO_SRC_PORT
+        self._forget(CTA_TUPLE_REPLY, answered_by, CTA_FILTER_REPLY_FLAGS, flags)
 
     def forget_flows_to(self, port: HostPort) -> None:
         """Connections that came for this port before it led to a pod; they would never get there."""

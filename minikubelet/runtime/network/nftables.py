@@ -106,6 +106,10 @@ table ip {table_name(bridge)} {{
         ip saddr {cidr} oifname "{bridge}" ct status dnat masquerade comment "pod to pod by a hostPort"
         ip saddr {LOOPBACK} oifname "{bridge}" masquerade comment "hostPort at the node's loopback"
     }}
+    chain redirects {{
+        type filter hook output priority 0
+        oifname "{bridge}" icmp type redirect drop comment "a pod would take it and go past us"
+    }}
     chain guard {{
         type filter hook prerouting priority -300
         iifname "{bridge}" ip daddr {LOOPBACK} drop

@@ -1,7 +1,7 @@
 """Notice when somebody else takes our nftables tables away (F21): a firewall that is reloaded, `nft flush`.
 
 The kernel tells every change of the ruleset to whoever listens, transaction by transaction. Our own are known
-by their sender, and a transaction that makes a table of ours is `nft` run by us: nobody else does.
+by their sender, and a transaction that makes a table or a rule of ours is `nft` run by us: nobody else does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from minikubelet.runtime.network.nfnetlink import NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES
 
 NFNLGRP_NFTABLES = 7
-NFT_MSG_NEWTABLE, NFT_MSG_NEWGEN = 0, 15
+NFT_MSG_NEWTABLE, NFT_MSG_NEWRULE, NFT_MSG_NEWGEN = 0, 6, 15
 DELETIONS = frozenset({2, 5, 8, 11, 14})  # NFT_MSG_DELTABLE, -CHAIN, -RULE, -SET, -SETELEM
 NAME = 1  # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, … : the table is the first attribute of all of them
 
@@ -65,7 +65,7 @@ class RulesetWatch:
             return lost and not made
         if table == self._table and sender != self._ourselves:
             self._lost = self._lost or kind in DELETIONS
-            self._made = self._made or kind == NFT_MSG_NEWTABLE
+            self._made = self._made or kind in (NFT_MSG_NEWTABLE, NFT_MSG_NEWRULE)
         return False
 
 

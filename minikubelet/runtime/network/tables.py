@@ -37,6 +37,7 @@ class Tables:
         self._cidr = cidr
         self._members = members
         self._netfilter: Netfilter | None = None
+        self._loopback = False
 
     def make(self) -> None:
         """Both tables from scratch, with all members. OSError when the kernel cannot forward at all."""
@@ -93,6 +94,11 @@ class Tables:
         if with_ports:
             self._let_loopback_through(self._members())
 
+    def open_loopback(self, wanted: bool) -> None:
+        """Whether 127.0.0.1 of the node leads to pods by ports of Services."""
+        self._loopback = wanted
+        self._let_loopback_through(self._members())
+
     def close(self) -> None:
         if self._netfilter is not None:
             self._netfilter.close()
@@ -110,6 +116,6 @@ class Tables:
         The other direction is closed by the chain `guard`, which stands before this is opened.
         """
         path = Path(f"/proc/sys/net/ipv4/conf/{self._bridge}/route_localnet")
-        wanted = "1" if any(member.uses_loopback for member in members) else "0"
+        wanted = "1" if self._loopback or any(member.uses_loopback for member in members) else "0"
         if path.read_text().strip() != wanted:
             path.write_text(wanted)
