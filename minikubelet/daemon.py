@@ -17,17 +17,20 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
+from minikubelet.agent.cluster_names import ClusterNames
 from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.agent.eviction.thresholds import eviction_settings
 from minikubelet.agent.node import Node
 from minikubelet.agent.node_settings import NodeSettings, node_settings
 from minikubelet.agent.node_status import allocatable, boot_id, default_node_name, read_facts
-from minikubelet.agent.pod_names import PodNames
+from minikubelet.agent.service_links import ServiceLinks
+from minikubelet.agent.service_proxy import ServiceProxy
 from minikubelet.config import AgentOptions, Paths
 from minikubelet.errors import NodeNotFit
 from minikubelet.kubelet_config import KubeletConfiguration, read_configuration
@@ -36,6 +39,7 @@ from minikubelet.runtime import doctor, hostfiles
 from minikubelet.runtime.cgroups import Cgroups
 from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.network import Network
+from minikubelet.runtime.network.services import ServiceNetwork, service_network
 from minikubelet.runtime.preparation import NodeView, Preparation
 from minikubelet.runtime.resolver import Forwarder, Resolver
 from minikubelet.runtime.service import Service
@@ -86,6 +90,7 @@ async def _serve(
 
         # 2. What the node is and has.
         network = Network(options.bridge, options.pod_cidr, paths.run / "network")
+        service_cidr = service_network(options.service_cidr, network.cidr)
         await network.start()
         for warning in network.warnings:
             logger.warning("%s", warning)
@@ -105,7 +110,9 @@ async def _serve(
         stack.callback(store.close)
         images = ImageStore(paths)
         await images.start()
-        configuration = await start_resolver(stack, network, store, configuration)
+        services = ServiceNetwork(options.bridge, service_cidr, network.open_loopback)
+        stack.push_async_callback(services.stop, remove=options.remove_on_exit)
+        configuration = await start_resolver(stack, network, service_cidr, store, configuration)
 
         # 4. Who works: the runtime, the node, the API.
         view = NodeView(facts.name, facts.address, facts.memory, allocatable(facts))
@@ -128,6 +135,7 @@ async def _serve(
             options.manifests,
         )
         preparation.warn = node.warn
+        preparation.service_variables = ServiceLinks(store).variables
         stack.push_async_callback(node.stop)
         await node.start()
 
@@ -139,6 +147,9 @@ async def _serve(
         controllers = Controllers(server.objects)
         controllers.start()
         stack.push_async_callback(controllers.stop)
+        proxy = ServiceProxy(store, services)
+        proxy.start()
+        stack.push_async_callback(proxy.stop)
 
         gc.collect()
         gc.freeze()  # what is there now stays: no need to look at it again and again
@@ -150,7 +161,11 @@ async def _serve(
 
 
 async def start_resolver(
-    stack: AsyncExitStack, network: Network, store: Store, configuration: KubeletConfiguration
+    stack: AsyncExitStack,
+    network: Network,
+    service_cidr: IPv4Network,
+    store: Store,
+    configuration: KubeletConfiguration,
 ) -> KubeletConfiguration:
     """Where no clusterDNS is configured the agent itself is it; the configuration as it is then.
 
@@ -168,7 +183,7 @@ async def start_resolver(
             if each != own
         ]
 
-    names = PodNames(store, configuration.clusterDomain)
+    names = ClusterNames(store, configuration.clusterDomain, (network.cidr, service_cidr))
     resolver = Resolver(names, network.cidr, Forwarder(servers))
     try:
         await resolver.start(network.gateway)

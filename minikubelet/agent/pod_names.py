@@ -1,4 +1,4 @@
-"""Which names lead to which pods: what the node's resolver answers from.
+"""Which names lead to which pods.
 
     POD.NS.pod.DOMAIN             the pod; here only
     10-244-0-5.NS.pod.DOMAIN      the pod, by its address, as on a cluster
@@ -6,7 +6,8 @@
     SUB.NS.svc.DOMAIN             all pods of that subdomain
     POD.NS.svc.DOMAIN             the pod: with the search list of resolv.conf, `POD` and `POD.NS`; here only
 
-A pod has a name as long as it has an address. Names of Services belong before those of pods, in `addresses`.
+A pod has a name as long as it has an address. Where there is a Service of that name, it is asked instead
+(`cluster_names`).
 The index is brought up to date from the store's log when somebody asks, and not before.
 """
 
@@ -35,7 +36,7 @@ class PodName:
 
 
 class PodNames:
-    """`runtime.resolver.Names` of the pods in the store."""
+    """The pods in the store, by name."""
 
     def __init__(self, store: Store, domain: str) -> None:
         self.domain = domain

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 from typing import Any
 
 from minikubelet.agent.service_ports import place_of, service_ports
@@ -33,9 +35,20 @@ class ServiceProxy:
         self._network = network
         self._known: dict[str, Objects] = {SERVICES: {}, SLICES: {}}
         self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        """For ever."""
+    def start(self) -> None:
+        """A failure is a bug, and ends the agent: what is in the kernel survives that."""
+        self._task = asyncio.create_task(self._run(), name="service proxy")
+        self._task.add_done_callback(_ended)
+
+    async def stop(self) -> None:
+        """What is in the kernel stays."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for resource in self._known:
                 group.create_task(self._follow(resource), name=f"service proxy: {resource}")
@@ -73,3 +86,9 @@ class ServiceProxy:
                     async with asyncio.timeout(RETRY):
                         await self._changed.wait()
                 self._changed.set()
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("the service proxy failed", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)

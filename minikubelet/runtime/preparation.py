@@ -106,6 +106,7 @@ class Preparation:
         node: NodeView,
     ) -> None:
         self.warn: Callable[[Pod, str, str], None] = lambda pod, reason, message: None
+        self.service_variables: Callable[[Pod], Mapping[str, str]] = lambda pod: {}
         self.network = network
         self._paths = paths
         self._images = images
@@ -322,6 +323,7 @@ class Preparation:
             host_ips=[self._node.address],
             node_name=self._node.name,
             allocatable=self._node.allocatable,
+            services=self.service_variables(pod),
         )
 
     def _volumes(self, pod: Pod) -> volumes.Context:

@@ -19,6 +19,7 @@ from contextlib import closing
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
+from minikubelet.errors import NodeNotFit
 from minikubelet.runtime.network import nftables
 from minikubelet.runtime.network.nfnetlink import Netfilter
 from minikubelet.runtime.network.rtnetlink import RouteNetlink
@@ -34,6 +35,25 @@ from minikubelet.v1.host_ports import EVERY_ADDRESS, HostPort
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def service_network(text: str, pods: IPv4Network) -> IPv4Network:
+    """Where Services have their addresses, as written on the command line. Raises NodeNotFit."""
+    try:
+        network = IPv4Network(text)
+    except ValueError as error:
+        raise NodeNotFit(
+            f"cannot use {text} for Services: {error}; write --service-cidr as a network, for instance "
+            "10.96.0.0/16"
+        ) from error
+    if network.num_addresses < 8:
+        raise NodeNotFit(f"cannot use {network} for Services: it is too small; choose --service-cidr anew")
+    if network.overlaps(pods):
+        raise NodeNotFit(
+            f"cannot use {network} for Services: pods have their addresses in {pods}; choose another with "
+            "--service-cidr or --pod-cidr"
+        )
+    return network
 
 
 class ServiceNetwork:

@@ -8,7 +8,14 @@ from collections import Counter
 from collections.abc import Coroutine
 from ipaddress import IPv4Address, IPv4Network
 
-from minikubelet.runtime.resolver.answers import Names, answer, failure, read_question
+from minikubelet.runtime.resolver.answers import (
+    Names,
+    Question,
+    answer,
+    failure,
+    question_about_alias,
+    read_question,
+)
 from minikubelet.runtime.resolver.forwarding import PORT, Forwarder, NoAnswer
 
 RATE, BURST = 500.0, 1000.0  # questions a second of one asker, and how many at once
@@ -55,16 +62,29 @@ class Resolver:
         """What can be answered at once is; for the rest a task waits."""
         if not self._may_ask(asker) or len(data) > LARGEST_QUESTION:
             return
-        question = read_question(data, self._names.domain, self._network)
+        question = read_question(data, self._names)
         if question is None:
             return
-        if question.local:
-            self._reply(answer(question, self._names, self._network, udp=True), asker, port)
-        else:
+        if not question.local:
             self._spawn(self._forward(data, asker, port))
+        elif further := question_about_alias(question, self._names):
+            self._spawn(self._follow(question, further, asker, port))
+        else:
+            self._reply(answer(question, self._names, udp=True), asker, port)
 
     async def _forward(self, message: bytes, asker: str, port: int) -> None:
         self._reply(await self._ask(message, asker, udp=True), asker, port)
+
+    async def _follow(self, question: Question, further: bytes, asker: str, port: int) -> None:
+        self._reply(await self._with_alias(question, further, asker, udp=True), asker, port)
+
+    async def _with_alias(self, question: Question, further: bytes, asker: str, *, udp: bool) -> bytes | None:
+        """The alias is told also when nobody knows what it stands for."""
+        try:
+            said = await self._forwarder.ask(further, asker, udp=udp)
+        except NoAnswer:
+            said = None
+        return answer(question, self._names, udp=udp, about_alias=said)
 
     async def _ask(self, message: bytes, asker: str, *, udp: bool) -> bytes:
         try:
@@ -109,15 +129,18 @@ class Resolver:
             message = await reader.readexactly(length)
         if not self._may_ask(asker):
             return False
-        question = read_question(message, self._names.domain, self._network)
+        question = read_question(message, self._names)
         if question is None:
             return False
-        if question.local:
-            reply = answer(question, self._names, self._network, udp=False)
-            if reply is None:
-                return False
-        else:
+        reply: bytes | None
+        if not question.local:
             reply = await self._ask(message, asker, udp=False)
+        elif further := question_about_alias(question, self._names):
+            reply = await self._with_alias(question, further, asker, udp=False)
+        else:
+            reply = answer(question, self._names, udp=False)
+        if reply is None:
+            return False
         writer.write(struct.pack(">H", len(reply)) + reply)
         async with asyncio.timeout(IDLE):
             await writer.drain()

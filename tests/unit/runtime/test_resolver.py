@@ -10,13 +10,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.query
 import dns.rcode
 import dns.rdatatype
+import dns.rrset
 import pytest
 
-from minikubelet.runtime.resolver import Forwarder, Resolver
-from minikubelet.runtime.resolver.answers import LARGEST_UDP, answer, read_question
+from minikubelet.runtime.resolver import Forwarder, Record, Resolver
+from minikubelet.runtime.resolver.answers import LARGEST_UDP, answer, question_about_alias, read_question
 from minikubelet.runtime.resolver.forwarding import PENDING_OF_ONE
 from minikubelet.runtime.resolver.server import BURST
 
@@ -28,9 +30,21 @@ class Records:
     """`Names` from a table."""
 
     domain = "cluster.local"
+    networks = (NETWORK,)
 
-    def addresses(self, name: str) -> Sequence[str] | None:
-        return {"web.shop.svc": ["127.0.0.5"], "shop.svc": [], "many.shop.svc": MANY, "": []}.get(name)
+    def records(self, name: str) -> Sequence[Record] | None:
+        found = {
+            "web.shop.svc": [Record("A", "127.0.0.5")],
+            "_http._tcp.web.shop.svc": [Record("SRV", "0 100 80 web.shop.svc.cluster.local.")],
+            "shop.svc": [],
+            "many.shop.svc": [Record("A", address) for address in MANY],
+            "near.shop.svc": [Record("CNAME", "web.shop.svc.cluster.local.")],
+            "far.shop.svc": [Record("CNAME", "example.com.")],
+            "lost.shop.svc": [Record("CNAME", "gone.shop.svc.cluster.local.")],
+            "loop.shop.svc": [Record("CNAME", "loop.shop.svc.cluster.local.")],
+            "": [],
+        }
+        return found.get(name)
 
     def name_of(self, address: str) -> str | None:
         return "web.shop.pod.cluster.local" if address == "127.0.0.5" else None
@@ -39,10 +53,10 @@ class Records:
 def local(name: str, kind: str, *, udp: bool = True, **options: object) -> dns.message.Message:
     """The answer to a question that must be ours."""
     query = dns.message.make_query(name, kind, **options)  # type: ignore[arg-type]
-    question = read_question(query.to_wire(), "cluster.local", NETWORK)
+    question = read_question(query.to_wire(), Records())
     assert question is not None
     assert question.local
-    data = answer(question, Records(), NETWORK, udp=udp)
+    data = answer(question, Records(), udp=udp)
     assert data is not None
     response = dns.message.from_wire(data)
     assert query.is_response(response)
@@ -60,6 +74,8 @@ def values(response: dns.message.Message) -> list[str]:
         ("WEB.Shop.svc.Cluster.Local", "A", ["127.0.0.5"], "NOERROR"),
         ("web.shop.svc.cluster.local", "ANY", ["127.0.0.5"], "NOERROR"),
         ("web.shop.svc.cluster.local", "AAAA", [], "NOERROR"),
+        ("_http._tcp.web.shop.svc.cluster.local", "SRV", ["0 100 80 web.shop.svc.cluster.local."], "NOERROR"),
+        ("_http._tcp.web.shop.svc.cluster.local", "A", [], "NOERROR"),
         ("web.shop.svc.cluster.local", "PTR", [], "NOERROR"),
         ("shop.svc.cluster.local", "A", [], "NOERROR"),
         ("cluster.local", "A", [], "NOERROR"),
@@ -78,6 +94,45 @@ def test_local_names(name: str, kind: str, found: list[str], code: str) -> None:
     assert bool(response.authority) == (not found), "a no says how long it holds"
 
 
+def test_an_alias_comes_with_what_it_stands_for() -> None:
+    near = local("near.shop.svc.cluster.local", "A")
+    far = local("far.shop.svc.cluster.local", "A")
+    lost = local("lost.shop.svc.cluster.local", "A")
+    itself = local("loop.shop.svc.cluster.local", "A")
+
+    assert values(near) == ["127.0.0.5", "web.shop.svc.cluster.local."]
+    assert (values(far), far.rcode()) == (["example.com."], dns.rcode.NOERROR)
+    assert lost.rcode() == dns.rcode.NXDOMAIN
+    assert values(itself) == ["loop.shop.svc.cluster.local."]
+    assert values(local("near.shop.svc.cluster.local", "CNAME")) == ["web.shop.svc.cluster.local."]
+
+
+def test_what_an_alias_of_others_stands_for_is_asked_of_others() -> None:
+    def further(name: str, kind: str = "A") -> bytes | None:
+        question = read_question(dns.message.make_query(name, kind).to_wire(), Records())
+        assert question is not None
+        return question_about_alias(question, Records())
+
+    asked = further("far.shop.svc.cluster.local")
+    assert asked is not None
+    assert dns.message.from_wire(asked).question[0].name == dns.name.from_text("example.com.")
+    assert further("near.shop.svc.cluster.local") is None
+    assert further("far.shop.svc.cluster.local", "CNAME") is None
+    assert further("web.shop.svc.cluster.local") is None
+
+
+def test_what_others_say_of_an_alias_is_passed_on() -> None:
+    question = read_question(dns.message.make_query("far.shop.svc.cluster.local", "A").to_wire(), Records())
+    assert question is not None
+    about = dns.message.make_response(dns.message.make_query("example.com.", "A"))
+    about.answer.append(dns.rrset.from_text("example.com.", 60, "IN", "A", "192.0.2.9"))
+
+    for said, expected in ((about.to_wire(), ["192.0.2.9", "example.com."]), (b"nonsense", ["example.com."])):
+        data = answer(question, Records(), udp=True, about_alias=said)
+        assert data is not None
+        assert values(dns.message.from_wire(data)) == expected
+
+
 @pytest.mark.parametrize("kind", ["AXFR", "IXFR"])
 def test_no_zone_is_handed_out(kind: str) -> None:
     assert local("cluster.local", kind).rcode() == dns.rcode.REFUSED
@@ -88,9 +143,9 @@ def test_what_does_not_fit_a_datagram_is_asked_for_again_by_tcp() -> None:
     assert small.flags & dns.flags.TC
     assert not small.answer
     large = dns.message.make_query("many.shop.svc.cluster.local", "A", use_edns=0, payload=65535)
-    question = read_question(large.to_wire(), "cluster.local", NETWORK)
+    question = read_question(large.to_wire(), Records())
     assert question is not None
-    data = answer(question, Records(), NETWORK, udp=True)
+    data = answer(question, Records(), udp=True)
     assert data is not None
     assert len(data) <= LARGEST_UDP, "whatever the asker says it can take"
     assert values(local("many.shop.svc.cluster.local", "A", udp=False)) == sorted(MANY)
@@ -107,7 +162,7 @@ def test_what_does_not_fit_a_datagram_is_asked_for_again_by_tcp() -> None:
     ],
 )
 def test_whose_question_it_is(name: str, ours: bool) -> None:
-    question = read_question(dns.message.make_query(name, "A").to_wire(), "cluster.local", NETWORK)
+    question = read_question(dns.message.make_query(name, "A").to_wire(), Records())
     assert question is not None
     assert question.local == ours
 
@@ -124,7 +179,7 @@ def test_whose_question_it_is(name: str, ours: bool) -> None:
     ],
 )
 def test_what_is_no_question_gets_no_answer(message: bytes) -> None:
-    assert read_question(message, "cluster.local", NETWORK) is None
+    assert read_question(message, Records()) is None
 
 
 # On real sockets
