@@ -29,7 +29,7 @@ from minikubelet.errors import NodeNotFit
 POD_INTERFACE = "eth0"
 
 # rtnetlink(7), netlink(7); socket.h has them, the socket module has not.
-RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 17, 20, 24
+RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE = 16, 17, 20, 24, 25
 RTA_DST, RTA_OIF, RTA_PRIORITY = 1, 4, 6
 RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST = 254, 4, 253, 1
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
@@ -84,30 +84,13 @@ class RouteNetlink:
         """The network is reached by this link. Its metric is the link's number, so that several links may
         have such a route; one that is there already is fine.
         """
-        attributes = b"".join(
-            struct.pack("=HH", 8, kind) + value
-            for kind, value in (
-                (RTA_DST, network.network_address.packed),
-                (RTA_OIF, struct.pack("=I", index)),
-                (RTA_PRIORITY, struct.pack("=I", index)),
-            )
-        )
-        route = struct.pack(
-            "=8BI",
-            socket.AF_INET,
-            network.prefixlen,
-            0,
-            0,
-            RT_TABLE_MAIN,
-            RTPROT_STATIC,
-            RT_SCOPE_LINK,
-            RTN_UNICAST,
-            0,
-        )
-        flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
-        header = struct.pack("=IHHII", 16 + len(route) + len(attributes), RTM_NEWROUTE, flags, 0, 0)
-        message = bytearray(header + route + attributes)
+        message = _route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, network)
         self._call(f"route {network} to link {index}", message, accept=errno.EEXIST)
+
+    def delete_route(self, index: int, network: IPv4Network) -> None:
+        """Undo `add_route`; it may be gone already."""
+        message = _route(RTM_DELROUTE, 0, index, network)
+        self._call(f"remove the route of {network}", message, accept=errno.ESRCH)
 
     def plug(self, host: str, bridge: int, netns: int, mac: str, mtu: int, group: int) -> None:
         """A veth pair between a bridge port of the node, up, and eth0 of the namespace.
@@ -201,6 +184,34 @@ class RouteNetlink:
                 refusal = refusal or (code if code != accept else 0)
         if refusal:
             raise OSError(refusal, f"cannot {what}: {os.strerror(refusal)}")
+
+
+def _route(kind: int, flags: int, index: int, network: IPv4Network) -> bytearray:
+    """A route by a link to what is on it (linux/rtnetlink.h)."""
+    number = struct.pack("=I", index)
+    attributes = b"".join(
+        struct.pack("=HH", 8, name) + value
+        for name, value in (
+            (RTA_DST, network.network_address.packed),
+            (RTA_OIF, number),
+            (RTA_PRIORITY, number),
+        )
+    )
+    route = struct.pack(
+        "=8BI",
+        socket.AF_INET,
+        network.prefixlen,
+        0,
+        0,
+        RT_TABLE_MAIN,
+        RTPROT_STATIC,
+        RT_SCOPE_LINK,
+        RTN_UNICAST,
+        0,
+    )
+    length = 16 + len(route) + len(attributes)
+    header = struct.pack("=IHHII", length, kind, NLM_F_REQUEST | NLM_F_ACK | flags, 0, 0)
+    return bytearray(header + route + attributes)
 
 
 def _acknowledgements(packet: bytes) -> list[tuple[int, int]]:

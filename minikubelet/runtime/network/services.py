@@ -92,6 +92,7 @@ class ServiceNetwork:
         if self._repair is not None:
             await self._repair
         if remove:
+            # The route goes with the bridge.
             await self._on_thread(lambda: nftables.apply(delete_services(self._bridge)))
         if self._netfilter is not None:
             self._netfilter.close()
@@ -133,19 +134,22 @@ class ServiceNetwork:
     # Below: on the thread.
 
     def _replace(self, wanted: Collection[ServicePort], there: Collection[ServicePort] | None) -> None:
-        if not wanted:
-            nftables.apply(delete_services(self._bridge))
-        else:
+        with closing(RouteNetlink()) as routes:
+            link = socket.if_nametoindex(self._bridge)
+            # The node itself must have a way there before a rule can change where its packet goes.
+            if wanted and not there:
+                routes.add_route(link, self._network)
             self._apply_rules(wanted, there)
+            if not wanted:
+                routes.delete_route(link, self._network)
         if self._netfilter is None:
             self._netfilter = Netfilter(services_table(self._bridge))
         self._forget_flows(self._netfilter, wanted, there or ())
 
     def _apply_rules(self, wanted: Collection[ServicePort], there: Collection[ServicePort] | None) -> None:
-        if not there:
-            # The node itself must have a way there before a rule can change where its packet goes.
-            with closing(RouteNetlink()) as routes:
-                routes.add_route(socket.if_nametoindex(self._bridge), self._network)
+        if not wanted:
+            nftables.apply(delete_services(self._bridge))
+            return
         try:
             nftables.apply(replace_services(self._bridge, self._network, wanted, there or None))
         except OSError as error:
