@@ -23,6 +23,8 @@ _VARIES = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "<time>",
     r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]+ [+-]\d{4}": "<time>",
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}": "<uid>",
+    r"\bsvc-[a-z0-9]{5}\b": "svc-<suffix>",
+    r"\bjob\.[0-9a-f]{16}\b": "job.<moment>",
     r'(?<=resourceVersion: )"\d+"': "<version>",
     r"\b\d{1,2}[smh](\d{1,2}[smh])?\b": "<age>",
     r"/\S*/pytest-[^\s/]*/[^\s/]*/|/tmp/\S*/": "<folder>/",
