@@ -58,9 +58,11 @@ REPLICA_SETS = Resource("replicasets", "replicaset", "ReplicaSet", True, ("rs",)
 DEPLOYMENTS = Resource("deployments", "deployment", "Deployment", True, ("deploy",), "apps/v1", ("all",))
 REPLICA_SETS = Resource("replicasets", "replicaset", "ReplicaSet", True, ("rs",), "apps/v1", ("all",))
 JOBS = Resource("jobs", "job", "Job", True, (), "batch/v1", ("all",))
+SERVICES = Resource("services", "service", "Service", True, ("svc",), categories=("all",))
 
 KNOWN = (
     PODS,
+    SERVICES,
     DEPLOYMENTS,
     REPLICA_SETS,
     JOBS,
@@ -69,10 +71,6 @@ KNOWN = (
     NAMESPACES,
     Resource("configmaps", "configmap", "ConfigMap", True, ("cm",)),
     Resource("secrets", "secret", "Secret", True),
-    Resource("services", "service", "Service", True, ("svc",), categories=("all",)),
-    Resource("deployments", "deployment", "Deployment", True, ("deploy",), "apps/v1", ("all",)),
-    REPLICA_SETS,
-    Resource("jobs", "job", "Job", True, (), "batch/v1", ("all",)),
     Resource("endpoints", "endpoints", "Endpoints", True, ("ep",)),
     ENDPOINT_SLICES,
     Resource("podtemplates", "podtemplate", "PodTemplate"),
