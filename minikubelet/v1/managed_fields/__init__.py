@@ -115,9 +115,11 @@ def apply(writer: Writer, old: Object | None, config: Object, *, force: bool) ->
             f"failed to create typed patch object ({metadata.get('namespace', '')}/"
             f"{metadata.get('name', '')}; {writer.kind.API_VERSION}, Kind={writer.kind.__name__}): {error}"
         ) from None
+    fields = values.field_set(config, node)
     change = ownership.Application(
         managers.applier(writer.name, writer.subresource),
-        writer.tracked(values.field_set(config, node)),
+        fields,
+        writer.tracked(fields),
         writer.kind.API_VERSION,
         writer.now,
     )

@@ -32,10 +32,11 @@ class Conflicting(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A configuration of a manager: the fields it speaks of, in this version, at this time."""
+    """A configuration of a manager: the fields it speaks of, and those of them that it can own."""
 
     manager: Manager
     fields: FieldSet
+    tracked: FieldSet
     api_version: str
     now: str
 
@@ -70,8 +71,8 @@ def apply(
     if conflicts and not force:
         raise Conflicting(conflicts)
     released = _released(others, changed | frozenset(comparison.removed))
-    if change.fields:
-        released[change.manager] = after[change.manager]
+    if change.tracked:
+        released[change.manager] = Owned(change.tracked, change.api_version, change.now)
     return merged, released
 
 

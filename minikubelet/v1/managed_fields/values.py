@@ -167,7 +167,10 @@ def merge(live: Any, config: Any, node: Node) -> Any:
         return _merge_items(live, config, node)
     merged = dict(live)
     for name, value, child in _fields(config, node):
-        merged[name] = merge(live[name], value, child) if name in live else value
+        if name in live:
+            merged[name] = merge(live[name], value, child)
+        elif value != [] and (value != {} or child.grain is not Grain.MAP):  # an empty one is none
+            merged[name] = value
     return merged
 
 
