@@ -62,6 +62,13 @@ def decode(info: ResourceInfo, body: Object, options: WriteOptions) -> Object:
     return to_dict(struct)
 
 
+def with_defaults(info: ResourceInfo, obj: Object) -> Object:
+    """As the client would have written it, had it written everything."""
+    struct = from_dict(info.type, obj)
+    set_defaults(struct)
+    return to_dict(struct)
+
+
 def refuse_nothing(pod: Pod) -> list[FieldError]:
     """For a node that can do everything."""
     return []

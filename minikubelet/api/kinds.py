@@ -27,6 +27,7 @@ SYSTEM_METADATA = (
     "selfLink",
 )
 COUNT_GENERATIONS = frozenset({"pods", "deployments.apps", "replicasets.apps", "jobs.batch"})
+NAME_TRIES = 8  # to find a name that is free; then the client is told that it is taken
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words
 
 
@@ -35,13 +36,17 @@ def generated_name(base: str) -> str:
     return base[:58] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
 
 
-def prepare_metadata(obj: Object) -> None:
-    """Before a new object is validated: no foreign stamps, and a name."""
+def prepare_metadata(obj: Object, taken: Callable[[str], bool] = lambda name: False) -> None:
+    """Before a new object is validated: no foreign stamps, and a name, if possible one that is free."""
     metadata = obj["metadata"]
     for field in SYSTEM_METADATA:
         metadata.pop(field, None)
-    if not metadata.get("name") and metadata.get("generateName"):
+    if metadata.get("name") or not metadata.get("generateName"):
+        return
+    for _ in range(NAME_TRIES):
         metadata["name"] = generated_name(metadata["generateName"])
+        if not taken(metadata["name"]):
+            return
 
 
 def prepare_create(info: ResourceInfo, obj: Object) -> None:

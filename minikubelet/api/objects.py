@@ -107,7 +107,11 @@ class Objects:
         obj = intake.decode(info, intake.identified(info, namespace, body), options)
         if obj["metadata"].get("resourceVersion"):
             raise BadRequest("resourceVersion should not be set on objects to be created")
-        kinds.prepare_metadata(obj)
+        kinds.prepare_metadata(obj, lambda name: self.exists(info, namespace, name))
+        if not applied:
+            # What is filled in from here on, by admission and for the kind, is not the client's.
+            asked_for = intake.with_defaults(info, obj) if options.manager else obj
+            obj["metadata"] = _tracked(info, None, asked_for, options)["metadata"]
         kinds.prepare_create(info, obj)
         if info.key == "pods":
             prioritize(obj, self.store)
@@ -115,8 +119,6 @@ class Objects:
         self._check_namespace(info, obj)
         if info.key == "services":
             self._services.complete(obj, self.store)
-        if not applied:
-            obj = _tracked(info, None, obj, options)
         with self._maybe_rehearsal(options.dry_run):
             created = self.store.create(info.stored, conversion.stored(info, obj))
         if options.dry_run:
