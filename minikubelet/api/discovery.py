@@ -13,9 +13,6 @@ from minikubelet.v1.resources import RESOURCES, ResourceInfo
 Object = dict[str, Any]
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
-# Known to the kinds, but not answered yet: not offered either.
-MISSING = frozenset({"finalize"})
-
 # What can be done with a subresource, and the kind it speaks.
 SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "attach": (("create", "get"), "v1", "PodAttachOptions"),
@@ -37,11 +34,6 @@ def group_versions() -> dict[str, list[ResourceInfo]]:
     for info in RESOURCES:
         groups.setdefault(info.api_version, []).append(info)
     return groups
-
-
-def subresources(info: ResourceInfo) -> list[str]:
-    """The parts of a resource that have a path of their own."""
-    return [name for name in info.subresources if name not in MISSING]
 
 
 def subresource(info: ResourceInfo, name: str) -> tuple[tuple[str, ...], str, str]:
@@ -88,8 +80,8 @@ def _aggregated(info: ResourceInfo) -> Object:
         entry["shortNames"] = list(info.short_names)
     if info.categories:
         entry["categories"] = list(info.categories)
-    if subresources(info):
-        entry["subresources"] = [_aggregated_subresource(info, name) for name in subresources(info)]
+    if info.subresources:
+        entry["subresources"] = [_aggregated_subresource(info, name) for name in info.subresources]
     return entry
 
 
@@ -140,7 +132,7 @@ def api_resource_list(group_version: str) -> Object | None:
     resources: list[Object] = []
     for info in infos:
         resources.append(_resource(info))
-        resources.extend(_subresource(info, name) for name in subresources(info))
+        resources.extend(_subresource(info, name) for name in info.subresources)
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",

@@ -26,6 +26,23 @@ SYSTEM_METADATA = (
     "generation",
     "selfLink",
 )
+SERVER_ONLY = frozenset({"generation", "selfLink"})  # of these, what a client says is not even looked at
+# Made by a PUT, too, when they are not there.
+CREATED_BY_PUT = frozenset(
+    {
+        "endpoints",
+        "endpointslices.discovery.k8s.io",
+        "events",
+        "events.events.k8s.io",
+        "leases.coordination.k8s.io",
+        "limitranges",
+        "podtemplates",
+        "priorityclasses.scheduling.k8s.io",
+        "services",
+    }
+)
+# Whoever replaces one must say which version of it: what is in it is only true as a whole.
+ONLY_CONDITIONAL = frozenset({"leases.coordination.k8s.io", "poddisruptionbudgets.policy"})
 COUNT_GENERATIONS = frozenset({"pods", "deployments.apps", "replicasets.apps", "jobs.batch"})
 NAME_TRIES = 8  # to find a name that is free; then the client is told that it is taken
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words
@@ -60,12 +77,15 @@ def prepare_create(info: ResourceInfo, obj: Object) -> None:
 
 
 def prepare_update(info: ResourceInfo, obj: Object, old: Object) -> None:
-    """The object as it may be stored over `old`: what the client cannot change is as it was."""
+    """The object as it may be stored over `old`: what the server has stamped may be left out. (Another stamp
+    is for validation to refuse.)
+    """
     metadata = obj["metadata"]
     for field in SYSTEM_METADATA:
-        metadata.pop(field, None)
+        if field in SERVER_ONLY:
+            metadata.pop(field, None)
         if field in old["metadata"]:
-            metadata[field] = old["metadata"][field]
+            metadata.setdefault(field, old["metadata"][field])
     if "status" in info.subresources:
         obj.pop("status", None)
         if "status" in old:
@@ -87,6 +107,11 @@ def with_status(obj: Object, old: Object) -> Object:
     if "resourceVersion" in obj["metadata"]:
         merged["metadata"]["resourceVersion"] = obj["metadata"]["resourceVersion"]
     return merged
+
+
+def with_finalizers(namespace: Object, old: Object) -> Object:
+    """What a write to /finalize may change: who still wants to clean up before the namespace goes."""
+    return {**old, "metadata": dict(old["metadata"]), "spec": namespace.get("spec", {})}
 
 
 def _pod_change(pod: Object, old: Object) -> None:

@@ -21,7 +21,7 @@ from minikubelet.api.priority import prioritize
 from minikubelet.api.selectors import Matcher
 from minikubelet.api.service_addresses import ServiceAddresses
 from minikubelet.config import SERVICE_CIDR
-from minikubelet.errors import BadRequest, Conflict, Forbidden, NotFound
+from minikubelet.errors import BadRequest, Conflict, FieldError, Forbidden, Invalid, NotFound
 from minikubelet.store import Store
 from minikubelet.store.store import check_same, timestamp, utc_now
 from minikubelet.v1 import conversion, managed_fields
@@ -134,10 +134,15 @@ class Objects:
         except BadRequest as error:
             raise change.refused(changed, error) if isinstance(change, Patch) else error from None
         entries = obj["metadata"].get("managedFields")
-        # Before anything is said about its content: that was written over something else.
-        check_same(info.stored, old, None, obj["metadata"].get("resourceVersion"))
+        if isinstance(change, Patch) or applied:
+            # What changes the uid is refused by validation.
+            check_same(info.stored, old, None, obj["metadata"].get("resourceVersion"))
+        else:
+            _check_meant(info, old, obj["metadata"])
         if subresource == "status":
             obj = kinds.with_status(obj, old)
+        elif subresource == "finalize":
+            obj = kinds.with_finalizers(obj, old)
         elif subresource:
             obj = subresources.changed(subresource, obj, old, options.warnings)
         else:
@@ -214,6 +219,17 @@ class Objects:
 
     def _maybe_rehearsal(self, dry_run: bool) -> contextlib.AbstractContextManager[None]:
         return self.store.rehearsal() if dry_run else contextlib.nullcontext()
+
+
+def _check_meant(info: ResourceInfo, old: Object, metadata: Object) -> None:
+    """Before anything is said about the content of a PUT: it may have been written over something else."""
+    version = metadata.get("resourceVersion")
+    if not version and info.key in kinds.ONLY_CONDITIONAL:
+        error = FieldError(
+            "metadata.resourceVersion", "Invalid", "Invalid value: 0x0: must be specified for an update"
+        )
+        raise Invalid.of(info.kind, old["metadata"]["name"], [error], group=info.group)
+    check_same(info.stored, old, metadata.get("uid"), version)
 
 
 def _writer(info: ResourceInfo, options: WriteOptions, subresource: str) -> Writer:

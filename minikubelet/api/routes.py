@@ -59,6 +59,7 @@ SCALE: dict[str, Endpoint] = {
     "PUT": scale.replace_scale,
     "PATCH": scale.patch_scale,
 }
+FINALIZE: dict[str, Endpoint] = {"PUT": verbs.replace_object}
 EXEC: dict[str, Endpoint] = {"GET": pods.exec_command, "POST": pods.exec_command}
 ATTACH: dict[str, Endpoint] = {"GET": pods.attach, "POST": pods.attach}
 PROXY: dict[str, Endpoint] = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), proxy)
@@ -91,6 +92,7 @@ ROUTES: tuple[Route, ...] = (
     Route(POD + "/{subresource:ephemeralcontainers|resize}", PART, resource="pods"),
     # Objects of every kind.
     Route(BASE + "/namespaces/{name}/{subresource:status}", PART, resource="namespaces"),
+    Route(BASE + "/namespaces/{name}/{subresource:finalize}", FINALIZE, resource="namespaces"),
     Route(IN_NAMESPACE + "/{resource}", COLLECTION),
     Route(IN_NAMESPACE + "/{resource}/{name}", OBJECT),
     Route(IN_NAMESPACE + "/{resource}/{name}/{subresource:status}", PART),

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from minikubelet.api import deletion, listing, negotiation, respond, virtual
+from minikubelet.api import deletion, intake, kinds, listing, negotiation, respond, virtual
 from minikubelet.api.bodies import APPLY, read_configuration, read_object, read_patch
 from minikubelet.api.listing import ListOptions, Page
 from minikubelet.api.options import delete_options, write_options
@@ -98,7 +98,13 @@ async def create_object(call: Call) -> web.StreamResponse:
 
 
 async def replace_object(call: Call) -> web.StreamResponse:
-    body = await read_object(call)
+    """A few kinds are made by a PUT, too."""
+    body, subresource = await read_object(call), call.params.get("subresource", "")
+    new = not call.objects.exists(call.resource, call.namespace, call.name)
+    if new and not subresource and call.resource.key in kinds.CREATED_BY_PUT:
+        body = intake.identified(call.resource, call.namespace, body, call.name)
+        created = call.objects.create(call.resource, call.namespace, body, write_options(call))
+        return _answer(call, created, 201)
     return await _update(call, lambda _: body)
 
 
@@ -155,7 +161,9 @@ async def delete_object(call: Call) -> web.StreamResponse:
 async def delete_collection(call: Call) -> web.StreamResponse:
     """Each of the matching objects, as if deleted by name."""
     options = await delete_options(call)
-    page = call.objects.list(call.resource, call.namespace, ListOptions.read(call).matches)
+    asked = ListOptions.read(call)
+    page = call.objects.list(call.resource, call.namespace, asked.matches)
+    page.items = page.items[: asked.limit or None]
     for obj in page.items:
         metadata = obj["metadata"]
         call.objects.delete(call.resource, metadata.get("namespace", ""), metadata["name"], options)

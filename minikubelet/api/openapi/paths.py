@@ -115,7 +115,7 @@ def paths_of(info: ResourceInfo, place: str) -> Object:
         everywhere = f"/{place}/{info.plural}"
         listing = {"list": COLLECTION["list"]}
         paths[everywhere] = _operations(info, listing, everywhere)
-    for name in discovery.subresources(info):
+    for name in info.subresources:
         path = f"{one}/{name}"
         paths[path] = _subresource(info, name, path)
     return {path: made for path, made in paths.items() if made.keys() - {"parameters"}}

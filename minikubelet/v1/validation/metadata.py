@@ -111,6 +111,14 @@ def metadata_update_errors(new: ObjectMeta, old: ObjectMeta) -> Errors:
     ):
         if before != after:
             yield invalid(f"metadata.{name}", after, IMMUTABLE)
+    added = [one for one in new.finalizers or () if one not in (old.finalizers or ())]
+    if old.deletion_timestamp is not None and added:
+        listed = ", ".join(f'"{finalizer}"' for finalizer in added)
+        yield forbidden(
+            "metadata.finalizers",
+            "no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{listed}}}",
+        )
 
 
 def label_selector_errors(path: str, selector: LabelSelector | None) -> Errors:
