@@ -433,7 +433,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(STEPS)
 def test_what_is_always_true_of_owners(steps):
     obj = update(None, config(containers(a="1")), "maker")
@@ -445,7 +445,9 @@ def test_what_is_always_true_of_owners(steps):
             changes = values.compare(bare(before), bare(obj), NODE)
             mine = managers.decode(obj["metadata"].get("managedFields")).get(managers.updater(who, "", "v1"))
             owned = mine.fields if mine else frozenset()
-            assert Writer(Pod, who, "", "").tracked(frozenset(changes.added | changes.modified)) <= owned
+            taken = Writer(Pod, who, "", "").tracked(frozenset(changes.added | changes.modified))
+            # An object that has lost all its owners is one that nobody tracks.
+            assert taken <= owned or "managedFields" not in before["metadata"]
         else:
             try:
                 obj = drop_nulls(apply(obj, configuration, who, force=verb == "force"))
