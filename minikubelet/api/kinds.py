@@ -118,7 +118,7 @@ def _pod_change(pod: Object, old: Object) -> None:
     """`replace` with the file a pod was made from lacks what the cluster filled in; carry it over."""
     for field in ("nodeName", "serviceAccountName", "serviceAccount", "priority", "preemptionPolicy"):
         if field in old["spec"]:
-            pod["spec"].setdefault(field, old["spec"][field])
+            pod.setdefault("spec", {}).setdefault(field, old["spec"][field])
 
 
 def _namespace_change(namespace: Object, old: Object) -> None:

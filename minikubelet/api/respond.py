@@ -23,7 +23,10 @@ def headers(warnings: Sequence[str] = (), content_type: str = JSON) -> CIMultiDi
     """One `Warning` header per warning: kubectl prints each on stderr."""
     result: CIMultiDict[str] = CIMultiDict({"Content-Type": content_type, "Cache-Control": NO_CACHE})
     for warning in dict.fromkeys(warnings):
-        escaped = " ".join(warning.split()).replace("\\", "\\\\").replace('"', '\\"')
+        shown = "".join(
+            char if char.isprintable() else repr(char)[1:-1] for char in " ".join(warning.split())
+        )
+        escaped = shown.replace("\\", "\\\\").replace('"', '\\"')
         result.add("Warning", f'299 - "{escaped}"')
     return result
 
