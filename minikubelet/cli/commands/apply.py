@@ -14,10 +14,23 @@ import click
 from minikubelet.cli import applying, printers, targets
 from minikubelet.cli.base import Session, command, files_option, output_option, say
 from minikubelet.cli.client import Client, warn
-from minikubelet.cli.errors import CliError, StatusError
+from minikubelet.cli.errors import CliError, StatusError, UsageError
 from minikubelet.cli.manifests import Manifested, objects_in
 
 MANAGER = "kubectl-client-side-apply"
+APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
+CONFLICT_ADVICE = """\
+Please review the fields above--they currently have other managers. Here
+are the ways you can resolve this warning:
+* If you intend to manage all of these fields, please re-run the apply
+  command with the `--force-conflicts` flag.
+* If you do not intend to manage all of the fields, please edit your
+  manifest to remove references to the fields that should keep their
+  current managers.
+* You may co-own fields by updating your manifest to match the existing
+  value; in this case, you'll become the manager if the other manager(s)
+  stop managing the field (remove it from their configuration).
+See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts"""
 DRY = {"client": " (dry run)", "server": " (server dry run)"}
 
 
@@ -28,10 +41,13 @@ class Options:
     dry_run: str
     validate: str
     output: str
+    server_side: bool = False
+    force_conflicts: bool = False
+    field_manager: str = ""
 
     def query(self, manager: str) -> dict[str, Any]:
         return {
-            "fieldManager": manager,
+            "fieldManager": self.field_manager or manager,
             "fieldValidation": VALIDATION[self.validate],
             "dryRun": "All" if self.dry_run == "server" else None,
         }
@@ -64,26 +80,51 @@ recursive_option = click.option("-R", "--recursive", is_flag=True, help="With -f
     cat web.yaml | minikubelet apply -f -
     # Only check
     minikubelet apply -f web.yaml --dry-run=server
+    # Let the agent merge, and keep account of who owns which field
+    minikubelet apply -f web.yaml --server-side --force-conflicts
     """,
 )
 @files_option(required=True)
 @recursive_option
 @dry_run_option
 @validate_option
+@click.option("--server-side", is_flag=True, help="The agent merges, by the owners of fields.")
+@click.option("--force-conflicts", is_flag=True, help="With --server-side: take fields from other owners.")
+@click.option("--field-manager", default="", metavar="NAME", help="The owner of the fields that are set.")
 @output_option("yaml, json, name, jsonpath=…")
 def apply_command(session: Session, **given: Any) -> None:
     """Create or change objects from manifests."""
     options = Options(**given)
     printers.check_format(options.output)
+    if options.force_conflicts and not options.server_side:
+        raise UsageError("--force-conflicts only works with --server-side")
+    if options.server_side and options.dry_run == "client":
+        raise UsageError(
+            "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)"
+        )
     items = objects_in(session, options.files, recursive=options.recursive)
     if not items:
         raise CliError("no objects passed to apply")
-    targets.each(items, lambda item: _apply_one(session.client, item, options))
+    one = _apply_on_server if options.server_side else _apply_one
+    targets.each(items, lambda item: one(session.client, item, options))
 
 
 def _apply_one(client: Client, item: Manifested, options: Options) -> None:
     result, verb = apply(client, item, options)
     show(result, item, f"{verb}{DRY.get(options.dry_run, '')}", options.output)
+
+
+def _apply_on_server(client: Client, item: Manifested, options: Options) -> None:
+    """One PATCH; the agent creates what is not there."""
+    query = options.query("kubectl") | {"force": options.force_conflicts}
+    try:
+        request = client.request("PATCH", item.target.path, query, body=item.data, content_type=APPLY_PATCH)
+        result = request.json()
+    except StatusError as error:
+        if error.reason == "Conflict":
+            raise CliError(f"{error}\n{CONFLICT_ADVICE}") from error
+        raise
+    show(result, item, f"serverside-applied{DRY.get(options.dry_run, '')}", options.output)
 
 
 def apply(client: Client, item: Manifested, options: Options) -> tuple[dict[str, Any], str]:

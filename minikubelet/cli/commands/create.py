@@ -27,7 +27,10 @@ KINDS = {
     "secret": ("create_config", "Create a Secret of a kind: generic, tls, docker-registry"),
     "deployment": ("create_workload", "Create a Deployment of an image"),
     "job": ("create_workload", "Create a Job of an image"),
+    "namespace": ("create_plain", "Create a Namespace"),
+    "serviceaccount": ("create_plain", "Create a ServiceAccount"),
 }
+SHORT = {"cm": "configmap", "deploy": "deployment", "ns": "namespace", "sa": "serviceaccount"}
 
 
 class Create(Command, click.Group):
@@ -37,7 +40,7 @@ class Create(Command, click.Group):
         return list(KINDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        name = {"cm": "configmap", "deploy": "deployment"}.get(name, name)
+        name = SHORT.get(name, name)
         if name not in KINDS:
             return None
         module = importlib.import_module(f"minikubelet.cli.commands.{KINDS[name][0]}")

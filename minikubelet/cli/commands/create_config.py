@@ -50,7 +50,7 @@ class Making:
         return self.args[0]
 
 
-def _making_options(function: F) -> F:
+def making_options(function: F) -> F:
     for option in (
         output_option("yaml, json, name, jsonpath=…"),
         validate_option,
@@ -86,7 +86,7 @@ def _source_options(function: F) -> F:
     """,
 )
 @_source_options
-@_making_options
+@making_options
 def configmap_command(session: Session, **given: Any) -> None:
     """Create a ConfigMap from literals, files, directories or an env file."""
     data, making = _collected("ConfigMap", given)
@@ -101,7 +101,7 @@ def configmap_command(session: Session, **given: Any) -> None:
         content["data"] = text
     if binary:
         content["binaryData"] = binary
-    _make(session, "ConfigMap", content, making)
+    make(session, "ConfigMap", content, making)
 
 
 @command(
@@ -114,7 +114,7 @@ def configmap_command(session: Session, **given: Any) -> None:
 )
 @_source_options
 @click.option("--type", "kind", default="", metavar="TYPE", help="The type of the Secret. Default: Opaque.")
-@_making_options
+@making_options
 def generic_command(session: Session, kind: str, **given: Any) -> None:
     """Create a Secret from literals, files, directories or an env file."""
     data, making = _collected("Secret", given)
@@ -130,7 +130,7 @@ def generic_command(session: Session, kind: str, **given: Any) -> None:
 )
 @click.option("--cert", default="", metavar="FILE", help="The certificate, with those that signed it.")
 @click.option("--key", default="", metavar="FILE", help="Its private key.")
-@_making_options
+@making_options
 def tls_command(session: Session, cert: str, key: str, **given: Any) -> None:
     """Create a Secret from a certificate and its key."""
     making = Making(**given)
@@ -156,7 +156,7 @@ def tls_command(session: Session, cert: str, key: str, **given: Any) -> None:
     "--docker-server", "server", default=DOCKER_HUB, metavar="URL", show_default=True, help="Where."
 )
 @click.option("--from-file", "files", multiple=True, metavar="FILE", help="A config.json of docker.")
-@_making_options
+@making_options
 def docker_registry_command(
     session: Session,
     username: str,
@@ -255,14 +255,15 @@ def _make_secret(session: Session, data: Data, kind: str, making: Making) -> Non
         content = {}
     if kind:
         content["type"] = kind
-    _make(session, "Secret", content, making)
+    make(session, "Secret", content, making)
 
 
-def _make(session: Session, kind: str, content: Object, making: Making) -> None:
+def make(session: Session, kind: str, content: Object, making: Making) -> None:
+    """Create the object and say so; `content` is all but its kind and metadata."""
     printers.check_format(making.output)
     name = making.name + (f"-{_content_hash(kind, making.name, content)}" if making.append_hash else "")
     metadata = {"name": name}
-    if session.given_namespace:
+    if session.given_namespace and kind != "Namespace":
         metadata["namespace"] = session.given_namespace
     manifest = {"apiVersion": "v1", **content, "kind": kind, "metadata": metadata}
     if making.save_config:
@@ -281,6 +282,8 @@ def _post(session: Session, item: Manifested, options: Options) -> Object:
             resource.path(namespace), item.data, options.query("kubectl-create")
         )
     except StatusError as error:
+        if resource.kind == "Namespace":
+            raise
         colon = "" if resource.kind == "Secret" else ":"  # as kubectl has it
         raise CliError(f"failed to create {resource.singular}{colon} {error}") from error
     return made

@@ -159,6 +159,7 @@ def _delete(client: Client, target: Target, options: Options) -> str | None:
     except StatusError as error:
         if error.code == 404 and (options.ignore_not_found or listed):
             return None
+        error.doing = f'error when deleting "{",".join(options.files)}"' if options.files else ""
         raise
     _say_deleted(target, options)
     return str(before["metadata"].get("uid"))

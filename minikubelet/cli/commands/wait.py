@@ -9,7 +9,8 @@ import click
 
 from minikubelet.cli import jsonpath, targets, waiting
 from minikubelet.cli.base import Session, command, duration, files_option, say, selector_option
-from minikubelet.cli.errors import CliError, UsageError
+from minikubelet.cli.client import Client
+from minikubelet.cli.errors import CliError, StatusError, UsageError
 from minikubelet.cli.targets import Target
 
 Met = Callable[[dict[str, Any] | None], bool]
@@ -85,9 +86,21 @@ def _targets(
         return [targets.of_object(client, item, session.namespace) for item in items]
     else:
         found = targets.named(client, session.namespace, args)
-    if condition not in ("delete", "create"):
+    if condition == "delete":
+        return [target for target in found if _exists(client, target)]  # of others nothing is said
+    if condition != "create":
         targets.fetch(client, found)
     return found
+
+
+def _exists(client: Client, target: Target) -> bool:
+    try:
+        client.get(target.path)
+    except StatusError as error:
+        if error.code == 404:
+            return False
+        raise
+    return True
 
 
 def _has_condition(item: dict[str, Any] | None, name: str, value: str) -> bool:

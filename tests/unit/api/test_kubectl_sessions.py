@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,10 @@ from tests.unit.api import playing_node
 
 pytestmark = pytest.mark.kubectl
 
-SECTIONS = [
-    section
-    for section in transcript.read(Path(__file__).with_name("kubectl.md"))
-    if section.since <= NEWEST.minor
-]
+ALL = transcript.read(Path(__file__).with_name("kubectl.md"))
+SECTIONS = [section for section in ALL if section.since <= NEWEST.minor]
+# What kubectl does by itself, on its own side.
+NOT_OURS = {"apply -k, kustomize", "apply --prune", "proxy, completion, config"}
 (SMOKE,) = transcript.read(Path(__file__).with_name("smoke.md"))
 
 
@@ -41,3 +41,13 @@ def test_a_session_reads_as_on_a_cluster(play, section):
 @pytest.mark.parametrize("stock", KUBECTLS, ids=str)
 def test_every_version_tells_the_same_story(play, stock):
     play(SMOKE, stock)
+
+
+TODAY = 36  # whose words are those of our own command line
+
+
+@pytest.mark.parametrize("section", [each for each in ALL if str(each) not in NOT_OURS], ids=str)
+def test_minikubelet_in_its_place_reads_the_same(api, section):
+    playing_node.start(api)
+    ours = f"{sys.executable} -m minikubelet --root {api.root}"
+    transcript.play(section, transcript.Shell(api.root / "work", {"kubectl": ours}), TODAY, ours=True)
