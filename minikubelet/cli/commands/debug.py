@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from minikubelet.cli import containers, targets, waiting
+from minikubelet.cli import containers, waiting, workload_pods
 from minikubelet.cli.base import Session, command, complain
 from minikubelet.cli.client import Client
 from minikubelet.cli.commands.attach import attach
@@ -66,8 +66,9 @@ def debug_command(session: Session, pod: str, **given: Any) -> int:
         raise CliError("cannot debug a node: use its own shell; kubectl debug node/… works, too")
     if options.profile not in ("", "general"):
         raise UsageError(f"unknown profile: {options.profile}; only general is offered")
-    client, name = session.client, targets.pod_name(pod)
-    found = client.get(PODS.path(session.namespace, name))
+    client = session.client
+    found, _ = workload_pods.find(client, session.namespace, pod)
+    name = found["metadata"]["name"]
     container = _container(found, options, session.after_dash or [])
     if options.target and not options.quiet:
         complain(
