@@ -110,11 +110,8 @@ def apply(writer: Writer, old: Object | None, config: Object, *, force: bool) ->
     try:
         values.check_distinct(config, node)
     except values.Ambiguous as error:
-        metadata = {**(old or config)["metadata"]}
-        raise BadRequest(
-            f"failed to create typed patch object ({metadata.get('namespace', '')}/"
-            f"{metadata.get('name', '')}; {writer.kind.API_VERSION}, Kind={writer.kind.__name__}): {error}"
-        ) from None
+        described = _described(config, writer)
+        raise BadRequest(f"failed to create typed patch object ({described}): {error}") from None
     fields = values.field_set(config, node)
     change = ownership.Application(
         managers.applier(writer.name, writer.subresource),
@@ -176,6 +173,13 @@ def _listed(found: list[tuple[Manager, str]]) -> Iterator[str]:
 
 def _identity(manager: Manager) -> str:
     return json.dumps(manager)
+
+
+def _described(config: Object, writer: Writer) -> str:
+    """`default/web; /v1, Kind=Pod`"""
+    metadata, version = config["metadata"], writer.kind.API_VERSION
+    place = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+    return f"{place}; {version if '/' in version else f'/{version}'}, Kind={writer.kind.__name__}"
 
 
 def _decoded(obj: Object | None) -> Managers:

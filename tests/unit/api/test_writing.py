@@ -420,7 +420,7 @@ def test_a_dry_run_of_apply_stores_nothing(api):
         (
             configmap(finalizers=["a.io/b", "a.io/b"]),
             400,
-            "failed to create typed patch object (default/c; v1, Kind=ConfigMap): .metadata.finalizers: "
+            "failed to create typed patch object (default/c; /v1, Kind=ConfigMap): .metadata.finalizers: "
             'duplicate entries for key [="a.io/b"]',
         ),
         (

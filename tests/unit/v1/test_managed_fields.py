@@ -318,20 +318,20 @@ def test_an_annotation_that_is_none_of_kubectls_helps_nobody():
         ),
         pytest.param(
             config({"containers": [{"name": "a"}, {"name": "a"}]}),
-            "failed to create typed patch object (default/web; v1, Kind=Pod): .spec.containers: duplicate "
+            "failed to create typed patch object (default/web; /v1, Kind=Pod): .spec.containers: duplicate "
             'entries for key [name="a"]',
             id="twice",
         ),
         pytest.param(
             config({"containers": [{"name": "a", "ports": [{"protocol": "TCP"}]}]}),
-            'failed to create typed patch object (default/web; v1, Kind=Pod): .spec.containers[name="a"]'
+            'failed to create typed patch object (default/web; /v1, Kind=Pod): .spec.containers[name="a"]'
             ".ports: element 0: associative list with keys has an element that omits key field "
             '"containerPort" (and doesn\'t have default value)',
             id="no key",
         ),
         pytest.param(
             config(finalizers=["a", "a"]),
-            "failed to create typed patch object (default/web; v1, Kind=Pod): .metadata.finalizers: "
+            "failed to create typed patch object (default/web; /v1, Kind=Pod): .metadata.finalizers: "
             'duplicate entries for key [="a"]',
             id="a set with a value twice",
         ),
