@@ -38,6 +38,7 @@ class WriteOptions:
     dry_run: bool = False
     validation: str = "Warn"  # Strict, Warn, Ignore
     manager: str = ""
+    recorded_as: str = ""  # the subresource to note for a write through a view of the object (`scale`)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -152,7 +153,7 @@ class Objects:
                 self._services.complete(obj, self.store)
         obj["metadata"]["managedFields"] = entries
         if not applied:
-            obj = _tracked(info, old, obj, options, subresource)
+            obj = _tracked(info, old, obj, options, subresource or options.recorded_as)
         with self._maybe_rehearsal(options.dry_run):
             updated = self.store.update(info.stored, conversion.stored(info, obj))
         if options.dry_run:

@@ -58,6 +58,7 @@ async def patch_scale(call: Call) -> web.StreamResponse:
 
 def _write(call: Call, change: Any) -> web.StreamResponse:
     options = write_options(call)
+    options.recorded_as = "scale"
 
     def scaled(obj: Object) -> Object:
         wanted = change(scale_of(obj))
