@@ -48,8 +48,8 @@ def since(stamp: Any, now: datetime | None = None) -> str:
 
 def long_form(stamp: Any) -> str:
     """`Mon, 02 Jan 2006 15:04:05 +0000`, as in describe (in the local zone)."""
-    if not stamp:
-        return ""
+    if not stamp:  # the beginning of Go's time
+        return "Mon, 01 Jan 0001 00:00:00 +0000"
     return parse(str(stamp)).astimezone().strftime("%a, %d %b %Y %H:%M:%S %z")
 
 

@@ -50,6 +50,7 @@ PODS = Resource("pods", "pod", "Pod", True, ("po",), categories=("all",))
 NODES = Resource("nodes", "node", "Node", False, ("no",))
 EVENTS = Resource("events", "event", "Event", True, ("ev",))
 NAMESPACES = Resource("namespaces", "namespace", "Namespace", False, ("ns",))
+SECRETS = Resource("secrets", "secret", "Secret", True)
 ENDPOINT_SLICES = Resource(
     "endpointslices", "endpointslice", "EndpointSlice", True, (), "discovery.k8s.io/v1"
 )
@@ -70,7 +71,7 @@ KNOWN = (
     EVENTS,
     NAMESPACES,
     Resource("configmaps", "configmap", "ConfigMap", True, ("cm",)),
-    Resource("secrets", "secret", "Secret", True),
+    SECRETS,
     Resource("endpoints", "endpoints", "Endpoints", True, ("ep",)),
     ENDPOINT_SLICES,
     Resource("podtemplates", "podtemplate", "PodTemplate"),

@@ -55,6 +55,10 @@ def describe(client: Client, item: dict[str, Any], *, show_events: bool = True) 
         from minikubelet.cli.describe.workloads import describe_workload
 
         return describe_workload(client, item, show_events=show_events)
+    if item["kind"] in ("Service", "Endpoints", "EndpointSlice"):
+        from minikubelet.cli.describe.network import describe_network
+
+        return describe_network(client, item, show_events=show_events)
     from minikubelet.cli.describe.others import describe_other
 
     return describe_other(client, item, show_events=show_events)

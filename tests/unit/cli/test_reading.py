@@ -310,14 +310,9 @@ def test_describe_node_sums_up_its_pods(cli):
 
 
 def test_describe_of_a_kind_without_a_layout_shows_its_fields(cli):
-    account = {
-        "kind": "ServiceAccount",
-        "apiVersion": "v1",
-        "metadata": {"name": "sa"},
-        "automountServiceAccountToken": True,
-    }
-    cli.api.post("/api/v1/namespaces/default/serviceaccounts", account)
-    assert "Automount Service Account Token:  True" in cli.ok("describe", "sa", "sa")
+    lease = {"metadata": {"name": "lock"}, "spec": {"leaseDurationSeconds": 10}}
+    cli.api.post("/apis/coordination.k8s.io/v1/namespaces/default/leases", lease)
+    assert "Lease Duration Seconds:  10" in cli.ok("describe", "lease", "lock")
 
 
 def test_wait_ends_when_the_condition_is_met(cli, web):
