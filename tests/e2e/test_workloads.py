@@ -32,7 +32,12 @@ def deployment(name: str, color: str = "blue", replicas: int = 3, **spec: Any) -
         "image": "localhost/host",
         "command": ["sh", "-c", LASTING],
         "env": [{"name": "COLOR", "value": color}],
-        "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
+        # A slow kernel shall not make a pod NotReady that was Ready.
+        "readinessProbe": {
+            "exec": {"command": ["test", "-e", "/tmp/ready"]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 30,
+        },
     }
     pod = {"terminationGracePeriodSeconds": 5, "containers": [container]}
     return {

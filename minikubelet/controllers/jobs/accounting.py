@@ -4,7 +4,8 @@ A pod carries the finalizer `batch.kubernetes.io/job-tracking` until it is count
 it before. Counting takes three writes, and whoever is interrupted goes on where it stopped: its uid goes
 into `status.uncountedTerminatedPods`, the finalizer is taken off, the uid becomes a one in `succeeded` or
 `failed`.
-(Successes of an indexed Job are counted by their indexes, and need no uid.)
+(Successes of an indexed Job are counted by their indexes, and need no uid; failures that `podFailurePolicy`
+ignores are not counted at all.)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minikubelet.controllers.jobs.indexes import index_of, is_indexed, parse, to_text
+from minikubelet.controllers.jobs.policies import failure_action
 from minikubelet.controllers.pod_state import is_terminating, phase
 
 Object = dict[str, Any]
@@ -61,6 +63,8 @@ def account(job: Object, pods: Sequence[Object]) -> Account:
         if not field:
             continue
         ended.append(pod)
+        if field == "failed" and failure_action(job, pod)[0] == "Ignore":
+            continue
         by_index = is_indexed(job) and field == "succeeded"
         if pod["metadata"]["uid"] not in known and not by_index:
             uncounted[field] = [*(uncounted.get(field) or ()), pod["metadata"]["uid"]]

@@ -16,6 +16,7 @@ from typing import Any
 
 from minikubelet.controllers.jobs.accounting import has_succeeded
 from minikubelet.controllers.jobs.indexes import index_of, is_indexed, parse, pending
+from minikubelet.controllers.jobs.policies import reason_to_fail, success_rule
 from minikubelet.controllers.pod_state import (
     is_active,
     is_finished,
@@ -89,9 +90,10 @@ class Look:
         if not suspended and "startTime" not in self.status:
             self.status["startTime"] = timestamp(self.now)
         self._note_failure()
-        if condition(self.status, "FailureTarget") is not None:
+        self._note_enough()
+        if any(condition(self.status, kind) is not None for kind in ENDS):
             self.decision.delete = self.active
-        elif condition(self.status, "SuccessCriteriaMet") is None:
+        else:
             self._note_suspension(suspended)
             self._manage(suspended)
             self._note_success()
@@ -102,7 +104,9 @@ class Look:
     def _note_failure(self) -> None:
         if any(condition(self.status, kind) is not None for kind in ENDS):
             return
-        if self.status.get("failed", 0) > self.spec["backoffLimit"] or self._restarted_too_often():
+        if why := reason_to_fail(self.job, self.pods):
+            self._set("FailureTarget", "True", "PodFailurePolicy", why)
+        elif self.status.get("failed", 0) > self.spec["backoffLimit"] or self._restarted_too_often():
             text = "Job has reached the specified backoff limit"
             self._set("FailureTarget", "True", "BackoffLimitExceeded", text)
         elif (left := self._seconds_left()) is not None:
@@ -125,6 +129,16 @@ class Look:
         if limit is None or since is None or self.spec.get("suspend"):
             return None
         return (since + timedelta(seconds=limit) - self.now).total_seconds()
+
+    def _note_enough(self) -> None:
+        """Of an indexed Job with a `successPolicy`, before all of its indexes are done."""
+        if not self.spec.get("successPolicy") or condition(self.status, "FailureTarget") is not None:
+            return
+        done = parse(self.status.get("completedIndexes"), self.spec["completions"])
+        rule = success_rule(self.job, done)
+        if rule is not None and condition(self.status, "SuccessCriteriaMet") is None:
+            text = f"Matched rules at index {rule}"
+            self._set("SuccessCriteriaMet", "True", "SuccessPolicy", text)
 
     def _note_success(self) -> None:
         succeeded, wanted = self.status.get("succeeded", 0), self.spec.get("completions")

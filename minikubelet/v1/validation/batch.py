@@ -12,6 +12,7 @@ from minikubelet.v1.meta import ObjectMeta
 from minikubelet.v1.pod import PodSpec, PodTemplateSpec
 from minikubelet.v1.templates import pod_of
 from minikubelet.v1.validation.field import Errors, invalid, not_negative, required, unsupported
+from minikubelet.v1.validation.job_policies import failure_policy_errors, success_policy_errors
 from minikubelet.v1.validation.metadata import label_selector_errors
 from minikubelet.v1.validation.templates import MISMATCH, immutable, template_errors
 from minikubelet.v1.wire import from_dict, to_dict
@@ -47,6 +48,9 @@ def job_update_errors(new: Job, old: Job) -> Errors:
     yield from immutable("spec.selector", spec.selector, before.selector)
     yield from immutable("spec.template", spec.template, _template_to_keep(spec, old))
     yield from immutable("spec.completionMode", spec.completion_mode, before.completion_mode)
+    failures, successes = spec.pod_failure_policy, spec.success_policy
+    yield from immutable("spec.podFailurePolicy", failures, before.pod_failure_policy)
+    yield from immutable("spec.successPolicy", successes, before.success_policy)
 
 
 def _numbers(spec: JobSpec) -> Errors:
@@ -71,8 +75,14 @@ def _modes(spec: JobSpec) -> Errors:
             if (number or 0) > MAX_INDEXES:
                 detail = f"must be less than or equal to {MAX_INDEXES} when completion mode is Indexed"
                 yield invalid(f"spec.{name}", number, detail)
-    if replacement not in ("Failed", "TerminatingOrFailed"):
-        yield unsupported("spec.podReplacementPolicy", replacement, ("Failed", "TerminatingOrFailed"))
+    choices = ("Failed",) if spec.pod_failure_policy else ("Failed", "TerminatingOrFailed")
+    if replacement not in choices:
+        yield unsupported("spec.podReplacementPolicy", replacement, choices)
+    pod = pod_of(spec.template).spec or PodSpec()
+    if spec.pod_failure_policy is not None:
+        yield from failure_policy_errors("spec.podFailurePolicy", spec.pod_failure_policy, pod)
+    if spec.success_policy is not None:
+        yield from success_policy_errors("spec.successPolicy", spec.success_policy, spec)
 
 
 def _restart_policy(spec: JobSpec) -> Errors:
@@ -85,6 +95,8 @@ def _restart_policy(spec: JobSpec) -> Errors:
         yield required(path, 'valid values: "OnFailure", "Never"')
     elif policy not in ("OnFailure", "Never"):
         yield unsupported(path, policy, ("OnFailure", "Never"))
+    elif spec.pod_failure_policy is not None and policy != "Never":
+        yield invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')
 
 
 def _generated_selector(job: Job, spec: JobSpec) -> Errors:
@@ -125,12 +137,8 @@ def generate_selector(job: dict[str, Any]) -> None:
 
 
 def _not_honoured(spec: JobSpec) -> Errors:
-    """Rules about failures and success that this node does not know: without them a Job would go on, or end,
-    where it should not.
-    """
+    """What this node does not know: without it a Job would go on, or end, where it should not."""
     for name, value in (
-        ("podFailurePolicy", spec.pod_failure_policy),
-        ("successPolicy", spec.success_policy),
         ("backoffLimitPerIndex", spec.backoff_limit_per_index),
         ("maxFailedIndexes", spec.max_failed_indexes),
         ("managedBy", None if spec.managed_by == "kubernetes.io/job-controller" else spec.managed_by),

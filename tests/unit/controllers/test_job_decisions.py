@@ -238,6 +238,81 @@ def test_a_time_to_live_after_the_end():
     assert look(one, [ended("a", "Succeeded")], at(45)).again == 15
 
 
+# Rules of its own.
+
+
+def with_code(name, code, **metadata):
+    made = ended(name, "Failed", **metadata)
+    made["status"]["containerStatuses"] = [
+        {"name": "main", "state": {"terminated": {"exitCode": code, "finishedAt": stamp(-5)}}}
+    ]
+    return made
+
+
+def rules(*given):
+    return {"podFailurePolicy": {"rules": list(given)}, "podReplacementPolicy": "Failed"}
+
+
+def on_codes(action, operator, *values):
+    return {
+        "action": action,
+        "onExitCodes": {"containerName": "main", "operator": operator, "values": values},
+    }
+
+
+def test_a_failure_can_end_the_job_at_once():
+    one = job(**rules(on_codes("Ignore", "In", 9), on_codes("FailJob", "In", 42)))
+    decision = look(one, [with_code("a", 1), pod("b", ready=-1)])
+    assert "conditions" not in decision.status
+    decision = look(one, [with_code("b", 42)])
+    said = (
+        "PodFailurePolicy",
+        "Container main for pod default/b failed with exit code 42 matching FailJob rule at index 1",
+    )
+    assert conditions(decision.status) == [("FailureTarget", "True", *said), ("Failed", "True", *said)]
+
+
+def test_a_failure_can_be_ignored():
+    disrupted = with_code("a", 137)
+    disrupted["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True"}]
+    pattern = {"type": "DisruptionTarget", "status": "True"}
+    one = job(backoffLimit=0, **rules({"action": "Ignore", "onPodConditions": [pattern]}))
+    sums = account(one, [disrupted])
+    assert sums.ended == [disrupted]
+    assert "failed" not in sums.settled
+    assert look(one, [disrupted], at(60)).create == [None]
+    assert account(one, [with_code("b", 1)]).settled["failed"] == 1
+
+
+def test_codes_that_are_not_in_a_list():
+    one = job(**rules(on_codes("FailJob", "NotIn", 3, 4)))
+    assert conditions(look(one, [with_code("a", 3)]).status) == []
+    assert conditions(look(one, [with_code("a", 5)]).status) != []
+
+
+@pytest.mark.parametrize(
+    ("rule", "done", "enough"),
+    [
+        ({"succeededCount": 2}, "0", False),
+        ({"succeededCount": 2}, "0,3", True),
+        ({"succeededIndexes": "0,2-3"}, "0,2", False),
+        ({"succeededIndexes": "0,2-3"}, "0,2-4", True),
+        ({"succeededIndexes": "0,2-3", "succeededCount": 1}, "4", False),
+        ({"succeededIndexes": "0,2-3", "succeededCount": 1}, "3", True),
+    ],
+)
+def test_some_indexes_can_be_enough(rule, done, enough):
+    one = job(completions=5, parallelism=5, completionMode="Indexed", successPolicy={"rules": [rule]})
+    one["status"] = {"completedIndexes": done, "succeeded": len(indexes.parse(done, 5))}
+    running = pod("x", ready=-1, **index(1))
+    decision = look(one, [running])
+    assert (decision.delete == [running]) is enough
+    met = ("SuccessCriteriaMet", "True", "SuccessPolicy", "Matched rules at index 0")
+    assert conditions(decision.status) == ([met] if enough else [])
+    if enough:
+        assert conditions(look(one).status)[-1] == ("Complete", *met[1:])
+
+
 def test_the_numbers():
     one = job(completions=9, parallelism=3)
     pods = [pod("a", ready=-1), pod("b", "Pending"), pod("c", deletionTimestamp=stamp(30))]

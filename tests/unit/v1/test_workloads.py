@@ -227,11 +227,6 @@ def test_a_selector_stays() -> None:
             ["spec.template.metadata.labels: Invalid value: {", "spec.selector: Invalid value: {"],
         ),
         ({"backoffLimitPerIndex": 1}, ["spec.backoffLimitPerIndex: Forbidden: not supported by this node"]),
-        ({"successPolicy": {"rules": []}}, ["spec.successPolicy: Forbidden: not supported by this node"]),
-        (
-            {"podFailurePolicy": {"rules": []}},
-            ["spec.podFailurePolicy: Forbidden: not supported by this node"],
-        ),
         ({"managedBy": "example.com/x"}, ["spec.managedBy: Forbidden: not supported by this node"]),
     ],
 )
@@ -239,6 +234,101 @@ def test_what_is_wrong_with_a_job(spec: Object, texts: list[str]) -> None:
     found = mistakes(job(**spec))
     assert len(found) == len(texts)
     assert all(any(text.startswith(start) for text in found) for start in texts)
+
+
+def failing(**rule: Any) -> Object:
+    return {"podFailurePolicy": {"rules": [rule]}}
+
+
+def succeeding(**rule: Any) -> Object:
+    return {"completionMode": "Indexed", "completions": 5, "successPolicy": {"rules": [rule]}}
+
+
+CODES = {"operator": "In", "values": [1]}
+FAILURES, SUCCESSES = "spec.podFailurePolicy.rules[0]", "spec.successPolicy.rules[0]"
+
+
+@pytest.mark.parametrize(
+    ("spec", "texts"),
+    [
+        (failing(action="FailJob", onExitCodes=CODES), []),
+        (failing(action="Ignore", onPodConditions=[{"type": "DisruptionTarget"}]), []),
+        (
+            failing(onExitCodes=CODES),
+            [f'{FAILURES}.action: Required value: valid values: ["Count" "FailIndex" "FailJob" "Ignore"]'],
+        ),
+        (
+            failing(action="Odd"),
+            [
+                f'{FAILURES}.action: Unsupported value: "Odd": '
+                'supported values: "Count", "FailIndex", "FailJob", "Ignore"',
+                f"{FAILURES}: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
+            ],
+        ),
+        (
+            failing(action="FailIndex", onExitCodes=CODES),
+            [f'{FAILURES}.action: Invalid value: "FailIndex": requires the backoffLimitPerIndex to be set'],
+        ),
+        (
+            failing(action="Count", onExitCodes=CODES, onPodConditions=[{"type": "A", "status": "Odd"}]),
+            [
+                f'{FAILURES}.onPodConditions[0].status: Unsupported value: "Odd": '
+                'supported values: "False", "True", "Unknown"',
+                f"{FAILURES}: Invalid value: "
+                "specifying both OnExitCodes and OnPodConditions is not supported",
+            ],
+        ),
+        (
+            failing(
+                action="Count", onExitCodes={"operator": "In", "values": [2, 0, 2], "containerName": "x"}
+            ),
+            [
+                f'{FAILURES}.onExitCodes.containerName: Invalid value: "x": '
+                "must be one of the container or initContainer names in the pod template",
+                f"{FAILURES}.onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator",
+                f"{FAILURES}.onExitCodes.values[2]: Duplicate value: 2",
+                f"{FAILURES}.onExitCodes.values: Invalid value: [2,0,2]: must be ordered",
+            ],
+        ),
+        (
+            failing(action="Count", onExitCodes={"operator": "NotIn"})
+            | {"podReplacementPolicy": "TerminatingOrFailed"},
+            [
+                'spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": '
+                'supported values: "Failed"',
+                f"{FAILURES}.onExitCodes.values: Invalid value: []: at least one value is required",
+            ],
+        ),
+        (succeeding(succeededIndexes="0,2-4", succeededCount=1), []),
+        (
+            succeeding(),
+            [
+                f"{SUCCESSES}: Required value: "
+                "at least one of succeededCount or succeededIndexes must be specified"
+            ],
+        ),
+        (
+            succeeding(succeededIndexes="3-9"),
+            [
+                f'{SUCCESSES}.succeededIndexes: Invalid value: "3-9": '
+                'error parsing succeededIndexes: too large index: "3-9"'
+            ],
+        ),
+        (
+            succeeding(succeededIndexes="1,2", succeededCount=3),
+            [
+                f"{SUCCESSES}.succeededCount: Invalid value: 3: must be less than or equal to 2 "
+                "(the number of indexes in the specified succeededIndexes field)"
+            ],
+        ),
+        (
+            {"successPolicy": {"rules": [{"succeededCount": 1}]}},
+            ["spec.successPolicy: Invalid value: requires indexed completion mode"],
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_rules_of_a_job(spec: Object, texts: list[str]) -> None:
+    assert mistakes(job(**spec)) == texts
 
 
 def test_what_may_change_in_a_job() -> None:
