@@ -198,6 +198,7 @@ def remove_network(agent: Agent) -> None:
     for command in (
         ["ip", "link", "delete", agent.bridge],
         ["nft", "delete", "table", "ip", f"minikubelet-{agent.bridge}"],
+        ["nft", "delete", "table", "ip", f"minikubelet-{agent.bridge}-services"],
         ["nft", "delete", "table", "bridge", f"minikubelet-{agent.bridge}"],
     ):
         subprocess.run(command, check=False, capture_output=True)

@@ -34,6 +34,7 @@ from minikubelet.v1.host_ports import EVERY_ADDRESS, HostPort
 
 logger = logging.getLogger(__name__)
 
+KERNEL = 0  # as the sender of a change of the ruleset
 T = TypeVar("T")
 
 
@@ -69,6 +70,7 @@ class ServiceNetwork:
         self._open_loopback = open_loopback
         self._wanted: frozenset[ServicePort] = frozenset()
         self._there: frozenset[ServicePort] | None = None  # None: not known
+        self._damaged = False  # what is there, by somebody else
         self._netfilter: Netfilter | None = None
         self._watch: RulesetWatch | None = None
         self._repair: asyncio.Task[None] | None = None
@@ -78,13 +80,14 @@ class ServiceNetwork:
     async def apply(self, wanted: Iterable[ServicePort]) -> None:
         """Make it so. An OSError says that the kernel did not take it; nothing was changed then."""
         self._wanted = frozenset(wanted)
+        if self._wanted and self._watch is None:
+            self._watch = RulesetWatch(
+                services_table(self._bridge), ourselves=KERNEL
+            )  # we are nft, each time
+            asyncio.get_running_loop().add_reader(self._watch, self._ruleset_changed, self._watch)
         await self._sync()
         if not self._wanted:
             self._close_watch()
-        elif self._watch is None:
-            assert self._netfilter is not None, "a table, and nobody made it"
-            self._watch = RulesetWatch(services_table(self._bridge), self._netfilter.port_id)
-            asyncio.get_running_loop().add_reader(self._watch, self._ruleset_changed, self._watch)
 
     async def stop(self, *, remove: bool) -> None:
         """Let go; with `remove` nothing stays in the kernel."""
@@ -100,21 +103,23 @@ class ServiceNetwork:
 
     async def _sync(self) -> None:
         async with self._one_by_one:
-            wanted, there = self._wanted, self._there
+            wanted, there = self._wanted, None if self._damaged else self._there
             if wanted == there:
                 return
+            self._damaged = False  # what is taken away from now on is taken from the new one
+            self._there = None
             await self._on_thread(lambda: self._replace(wanted, there))
             self._there = wanted
         await self._open_loopback(any(port.node_port for port in wanted))
 
     def _ruleset_changed(self, watch: RulesetWatch) -> None:
         if watch.read() and self._wanted:
-            self._there = None
+            self._damaged = True
             if self._repair is None or self._repair.done():
                 self._repair = asyncio.create_task(self._make_anew(), name="repair services")
 
     async def _make_anew(self) -> None:
-        while self._there is None:
+        while self._damaged:
             logger.warning("somebody changed our nftables table of Services: it is made anew")
             try:
                 await self._sync()
