@@ -43,6 +43,7 @@ COMMANDS = {
     "label": ("label", "Change the labels of objects"),
     "annotate": ("label", "Change the annotations of objects"),
     "taint": ("taint", "Change the taints of the node"),
+    "expose": ("expose", "Make a Service for pods that exist"),
     "cordon": ("cordon", "Let no new pods onto the node"),
     "uncordon": ("cordon", "Let new pods onto the node again"),
     "top": ("top", "Show what pods or the node use of CPU and memory"),

@@ -16,6 +16,7 @@ from minikubelet.v1.service import (
     LOAD_BALANCER,
     NODE_PORT,
     ClientIPConfig,
+    LoadBalancerStatus,
     Service,
     ServicePort,
     ServiceSpec,
@@ -45,7 +46,7 @@ def service_defaults(service: Service) -> None:
         spec.ip_family_policy = spec.ip_family_policy or "SingleStack"
     if spec.cluster_ip and not spec.cluster_ips:
         spec.cluster_ips = [spec.cluster_ip]
-    service.status = service.status or ServiceStatus()
+    service.status = service.status or ServiceStatus(load_balancer=LoadBalancerStatus())
 
 
 def endpoints_defaults(endpoints: Endpoints) -> None:
@@ -64,6 +65,10 @@ def carry_over(new: dict[str, Any], old: dict[str, Any]) -> None:
         for field in ("clusterIP", "clusterIPs"):
             if field in before:
                 spec[field] = before[field]
+    elif spec.get("clusterIP") != before.get("clusterIP") and spec.get("clusterIPs") == before.get(
+        "clusterIPs"
+    ):
+        spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else []
     if was in NODE_PORT_TYPES and now in NODE_PORT_TYPES:
         _same_node_ports(spec, before)
     for field, types in DEPENDING.items():

@@ -73,6 +73,7 @@ def clerk(name: str, **spec: Any) -> dict[str, Any]:
             "readinessProbe": {
                 "exec": {"command": ["sh", "-c", "! test -e /tmp/tired"]},
                 "periodSeconds": 1,
+                "timeoutSeconds": 30,
                 "failureThreshold": 1,
             },
         },

@@ -29,8 +29,18 @@ KINDS = {
     "job": ("create_workload", "Create a Job of an image"),
     "namespace": ("create_plain", "Create a Namespace"),
     "serviceaccount": ("create_plain", "Create a ServiceAccount"),
+    "service": (
+        "create_service",
+        "Create a Service of a type: clusterip, nodeport, loadbalancer, externalname",
+    ),
 }
-SHORT = {"cm": "configmap", "deploy": "deployment", "ns": "namespace", "sa": "serviceaccount"}
+SHORT = {
+    "cm": "configmap",
+    "deploy": "deployment",
+    "ns": "namespace",
+    "sa": "serviceaccount",
+    "svc": "service",
+}
 
 
 class Create(Command, click.Group):

@@ -59,7 +59,7 @@ def deployment_command(
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
     }
-    _make(session, DEPLOYMENTS, {"name": name, "labels": labels}, spec, given)
+    make(session, DEPLOYMENTS, {"name": name, "labels": labels}, spec, given)
 
 
 @command(
@@ -86,7 +86,7 @@ def job_command(session: Session, args: tuple[str, ...], image: str, **given: An
     if session.after_dash:
         container["command"] = list(session.after_dash)  # type: ignore[assignment]
     pod = {"containers": [container], "restartPolicy": "Never"}
-    _make(session, JOBS, {"name": name}, {"template": {"spec": pod}}, given)
+    make(session, JOBS, {"name": name}, {"template": {"spec": pod}}, given)
 
 
 def _name(args: tuple[str, ...]) -> str:
@@ -101,7 +101,18 @@ def _container(image: str, command_line: list[str]) -> Object:
     return {"name": name, "image": image, **({"command": list(command_line)} if command_line else {})}
 
 
-def _make(session: Session, resource: Resource, metadata: Object, spec: Object, given: Object) -> None:
+def make(
+    session: Session,
+    resource: Resource,
+    metadata: Object,
+    spec: Object,
+    given: Object,
+    *,
+    manager: str = "kubectl-create",
+    done: str = "created",
+    failed: str | None = None,
+) -> None:
+    """Create the object, or show what would be created."""
     printers.check_format(given["output"])
     if session.given_namespace:
         metadata["namespace"] = session.given_namespace
@@ -118,9 +129,9 @@ def _make(session: Session, resource: Resource, metadata: Object, spec: Object, 
     result = manifest
     if given["dry_run"] != "client":
         try:
-            result = session.client.post(
-                resource.path(session.namespace), manifest, options.query("kubectl-create")
-            )
+            result = session.client.post(resource.path(session.namespace), manifest, options.query(manager))
         except StatusError as error:
-            raise CliError(f"failed to create {resource.singular}: {error}") from error
-    show(result, item, f"created{DRY.get(given['dry_run'], '')}", given["output"])
+            if failed == "":
+                raise
+            raise CliError(f"{failed or f'failed to create {resource.singular}: '}{error}") from error
+    show(result, item, f"{done}{DRY.get(given['dry_run'], '')}", given["output"])

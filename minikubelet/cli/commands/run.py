@@ -15,9 +15,10 @@ import click
 
 from minikubelet.cli import containers, printers, waiting
 from minikubelet.cli.base import Session, command, complain, duration, output_option, say
+from minikubelet.cli.commands.apply import DRY
 from minikubelet.cli.commands.attach import attach
 from minikubelet.cli.errors import CliError, Exit, StatusError, UsageError
-from minikubelet.cli.resources import PODS
+from minikubelet.cli.resources import PODS, SERVICES
 from minikubelet.cli.targets import Target
 
 POLICIES = ("Always", "OnFailure", "Never")
@@ -38,6 +39,7 @@ class Options:
     attach: bool
     rm: bool
     as_command: bool
+    expose: bool
     privileged: bool
     dry_run: str
     output: str
@@ -78,6 +80,7 @@ class Options:
 @click.option(
     "--command", "as_command", is_flag=True, help="What follows -- is the command, not its arguments."
 )
+@click.option("--expose", is_flag=True, help="Make a Service for the port, too.")
 @click.option("--privileged", is_flag=True, help="Run the container privileged.")
 @click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what the container prints.")
@@ -89,10 +92,15 @@ def run_command(session: Session, args: tuple[str, ...], **given: Any) -> int:
     _check(args, options)
     words = [*args[1:], *(session.after_dash or [])]
     pod = manifest(args[0], session.namespace, words, options)
+    query = {"fieldManager": "kubectl-run", "dryRun": "All" if options.dry_run == "server" else None}
+    if options.expose:
+        service = service_of(pod, options)
+        if options.dry_run != "client":
+            service = session.client.post(SERVICES.path(session.namespace), service, query)
+        _show(service, options, f"created{DRY.get(options.dry_run, '')}", "service")
     if options.dry_run == "client":
         _show(pod, options, "created (dry run)")
         return 0
-    query = {"fieldManager": "kubectl-run", "dryRun": "All" if options.dry_run == "server" else None}
     made = session.client.post(PODS.path(session.namespace), pod, query)
     if options.dry_run == "server":
         _show(made, options, "created (server dry run)")
@@ -129,6 +137,14 @@ def manifest(name: str, namespace: str, words: list[str], options: Options) -> O
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}}
 
 
+def service_of(pod: Object, options: Options) -> Object:
+    """For `--expose`: the pod's port, under its name."""
+    metadata = {key: value for key, value in pod["metadata"].items() if key in ("name", "namespace")}
+    port = {"port": options.port, "protocol": "TCP", "targetPort": options.port}
+    spec = {"ports": [port], "selector": pod["metadata"]["labels"]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
 def _check(args: tuple[str, ...], options: Options) -> None:
     printers.check_format(options.output)
     if not args:
@@ -137,6 +153,8 @@ def _check(args: tuple[str, ...], options: Options) -> None:
         raise UsageError('required flag(s) "image" not set')
     if options.restart not in POLICIES:
         raise UsageError(f"invalid restart policy: {options.restart}")
+    if options.expose and options.port is None:
+        raise UsageError("--port must be set when exposing a service")
     if options.rm and not options.attached:
         raise UsageError("--rm should only be used for attached containers")
     if options.attached and options.dry_run != "none":
@@ -145,13 +163,13 @@ def _check(args: tuple[str, ...], options: Options) -> None:
         )
 
 
-def _show(pod: Object, options: Options, done: str) -> None:
+def _show(made: Object, options: Options, done: str, kind: str = "pod") -> None:
     if not options.output:
-        say(f"pod/{pod['metadata']['name']} {done}")
+        say(f"{kind}/{made['metadata']['name']} {done}")
     elif options.output == "name":
-        say(f"pod/{pod['metadata']['name']}")
+        say(f"{kind}/{made['metadata']['name']}")
     else:
-        printers.print_object(printers.hide_managed_fields(pod), options.output)
+        printers.print_object(printers.hide_managed_fields(made), options.output)
 
 
 def _pairs(text: str) -> dict[str, str]:
