@@ -12,6 +12,7 @@ from typing import Any
 
 from minikubelet.api import negotiation
 from minikubelet.api.columns import COLUMNS, DEFAULT_COLUMNS
+from minikubelet.api.columns.texts import TEXTS
 from minikubelet.errors import BadRequest
 from minikubelet.v1.resources import ResourceInfo
 
@@ -76,7 +77,7 @@ def table(
                 "name": column.name,
                 "type": column.type,
                 "format": column.format,
-                "description": column.description or f"{column.name} of the {info.singular}",
+                "description": TEXTS.get(column.name, ""),
                 "priority": column.priority,
             }
             for column in columns.definitions

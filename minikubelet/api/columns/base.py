@@ -18,7 +18,6 @@ class Column(NamedTuple):
     type: str = "string"
     priority: int = 0
     format: str = ""
-    description: str = ""
 
 
 class Columns(NamedTuple):

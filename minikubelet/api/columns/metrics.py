@@ -28,9 +28,9 @@ def _sum(usages: list[dict[str, str]], name: str) -> str:
 
 _DEFINITIONS = (
     NAME,
-    Column("cpu", description="Use of CPU, in cores."),
-    Column("memory", description="Use of memory, in bytes."),
-    Column("Window", "string", description="How long was measured."),
+    Column("cpu"),
+    Column("memory"),
+    Column("Window"),
 )
 POD_METRICS = Columns(_DEFINITIONS, pod_cells)
 NODE_METRICS = Columns(_DEFINITIONS, node_cells)

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from minikubelet.api.columns import COLUMNS
 from minikubelet.api.columns.base import human_duration
 from minikubelet.api.columns.events import event_cells
 from minikubelet.api.columns.nodes import node_cells
 from minikubelet.api.columns.others import claim_cells
 from minikubelet.api.columns.pods import PodSummary, pod_cells
+from minikubelet.api.columns.texts import TEXTS
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -260,3 +262,8 @@ def test_a_claim_shows_its_volume_once_it_is_bound():
         "60s",
         "Filesystem",
     ]
+
+
+def test_every_column_says_what_it_shows():
+    names = {column.name for columns in COLUMNS.values() for column in columns.definitions}
+    assert names - TEXTS.keys() == set(), "write them into api/columns/texts.py"
