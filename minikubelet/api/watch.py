@@ -21,12 +21,14 @@ from minikubelet.api.request import Call
 from minikubelet.api.table import only_metadata, table
 from minikubelet.errors import Expired
 from minikubelet.store import Watch
+from minikubelet.store.watch import Event
 from minikubelet.v1 import conversion
 from minikubelet.v1.resources import ResourceInfo
 
 Object = dict[str, Any]
 
 BOOKMARK_SECONDS = 60.0
+AT_ONCE = 32 << 10  # bytes
 LIFE_SECONDS = (1800.0, 3600.0)
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -80,7 +82,7 @@ async def _follow(
     while (left := deadline - loop.time()) > 0:
         try:
             async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
-                kind, obj, _ = await anext(cursor)
+                event = await anext(cursor)
         except TimeoutError:
             if options.bookmarks:
                 await response.write(frame.bookmark(cursor.revision))
@@ -90,7 +92,21 @@ async def _follow(
             await response.write(respond.encode({"type": "ERROR", "object": error.status()}) + b"\n")
             return
         else:
-            await response.write(frame.line(kind, conversion.shown(call.resource, obj)))
+            await response.write(_lines(call, cursor, frame, event))
+
+
+def _lines(call: Call, cursor: Watch, frame: Frame, event: Event | None) -> bytes:
+    """The event, and what has happened since as far as it fits: one system call under load, not hundreds."""
+    lines = bytearray()
+    while event is not None:
+        lines += frame.line(event[0], conversion.shown(call.resource, event[1]))
+        if len(lines) >= AT_ONCE:
+            break
+        try:
+            event = cursor.ready()
+        except Expired:
+            break  # it will be told when these lines are out
+    return bytes(lines)
 
 
 class Frame:

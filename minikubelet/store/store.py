@@ -202,13 +202,16 @@ class Store:
         since: int,
         limit: int,
         containing: Iterable[str] = (),
+        *,
+        previous: bool = True,
     ) -> Changes:
-        """The next rows of the log behind `since`, as `watch` describes them."""
+        """The next rows of the log behind `since`, as `watch` describes them; with what was there before."""
         self._check_kept(since)
         where, values = _selected(resource, namespace, containing)
+        before_it = ("p.revision, p.value", "LEFT JOIN log p ON p.revision = l.previous")
+        columns, join = before_it if previous else ("NULL, NULL", "")
         rows = self._db.execute(
-            "SELECT l.revision, l.type, l.value, p.revision, p.value, l.resource FROM log l "
-            "LEFT JOIN log p ON p.revision = l.previous "
+            f"SELECT l.revision, l.type, l.value, {columns}, l.resource FROM log l {join} "
             f"WHERE l.revision > ? AND {where} ORDER BY l.revision LIMIT ?",
             [since, *values, limit],
         ).fetchall()

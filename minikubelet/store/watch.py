@@ -71,14 +71,14 @@ class Watch:
     async def __anext__(self) -> Event:
         """The next event; Expired when the log was compacted behind the cursor."""
         while not self._closed:
-            event = self._next()
+            event = self.ready()
             if event is not None:
                 return event
             await self._awake.wait()
         raise StopAsyncIteration
 
-    def _next(self) -> Event | None:
-        """The next event that concerns this watcher; None: it has seen everything."""
+    def ready(self) -> Event | None:
+        """The next event that concerns this watcher, without waiting; None: it has seen everything."""
         while self._page or self._read():
             change = self._page.popleft()
             self.revision = change.revision
@@ -96,7 +96,14 @@ class Watch:
         return bool(self._page)
 
     def _changes(self, limit: int) -> list[Change]:
-        return self._store.changes(self._resource, self._namespace, self.revision, limit, self._containing)
+        return self._store.changes(
+            self._resource,
+            self._namespace,
+            self.revision,
+            limit,
+            self._containing,
+            previous=self._matches is not None,
+        )
 
     def _seen_as(self, change: Change) -> str | None:
         """The type of the event for somebody who sees only what matches; None: nothing happened for them."""
