@@ -30,7 +30,7 @@ metadata.ownerReferences[*].blockOwnerDeletion
 
 spec.restartPolicy spec.terminationGracePeriodSeconds spec.activeDeadlineSeconds spec.nodeName
 spec.hostNetwork spec.hostPID spec.hostIPC spec.hostUsers spec.shareProcessNamespace
-spec.hostname spec.subdomain spec.setHostnameAsFQDN spec.hostnameOverride
+spec.hostname spec.subdomain spec.setHostnameAsFQDN spec.hostnameOverride spec.enableServiceLinks
 spec.dnsPolicy spec.dnsConfig.nameservers spec.dnsConfig.searches
 spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
 spec.hostAliases[*].ip spec.hostAliases[*].hostnames
@@ -227,7 +227,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.serviceAccountName", WARNING, "pods get no token", CLIENTS, unless("default")),
     Rule("spec.serviceAccount", WARNING, "pods get no token", CLIENTS, ALWAYS_FINE),
     Rule("spec.automountServiceAccountToken", WARNING, "pods get no token", CLIENTS),
-    Rule("spec.enableServiceLinks", WARNING, "there are no services to link", NEVER, ALWAYS_FINE),
     # Claims
     Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),
