@@ -35,6 +35,16 @@ class Paths:
         return cls(root / "run", root / "lib", root / "log/pods", root / "log/containers", root / "etc")
 
     @property
+    def audit_log(self) -> Path:
+        """Who wrote what through the API."""
+        return self.log_pods.parent / "minikubelet" / "audit.log"
+
+    @property
+    def account_key(self) -> Path:
+        """Signs the tokens of ServiceAccounts."""
+        return self.etc / "pki" / "sa.key"
+
+    @property
     def socket(self) -> Path:
         """The API for root on this machine."""
         return self.run / "minikubelet.sock"

@@ -29,6 +29,7 @@ from minikubelet.agent.eviction.thresholds import eviction_settings
 from minikubelet.agent.node import Node
 from minikubelet.agent.node_settings import NodeSettings, node_settings
 from minikubelet.agent.node_status import allocatable, boot_id, default_node_name, read_facts
+from minikubelet.agent.service_account_tokens import ServiceAccountTokens
 from minikubelet.agent.service_links import ServiceLinks
 from minikubelet.agent.service_proxy import ServiceProxy
 from minikubelet.config import AgentOptions, Paths
@@ -117,7 +118,10 @@ async def _serve(
         # 4. Who works: the runtime, the node, the API.
         view = NodeView(facts.name, facts.address, facts.memory, allocatable(facts))
         objects = ConfigObjects(store)
-        preparation = Preparation(paths, images, network, objects.find, configuration, cgroups, view)
+        tokens = ServiceAccountTokens(store, paths.account_key)
+        preparation = Preparation(
+            paths, images, network, objects.find, configuration, cgroups, view, tokens.for_pod
+        )
         service = Service(paths, cgroups, zygote, preparation)
         stack.push_async_callback(service.close)
         if options.remove_on_exit:
@@ -139,12 +143,19 @@ async def _serve(
         stack.push_async_callback(node.stop)
         await node.start()
 
-        from minikubelet.api import serve  # aiohttp: nothing above waits for its import
+        from minikubelet.api import PodsDoor, serve  # aiohttp: nothing above waits for its import
         from minikubelet.controllers import Controllers
 
-        server = await serve(node, paths, options.listen, options.service_cidr)
+        server = await serve(
+            node,
+            paths,
+            options.listen,
+            options.service_cidr,
+            tokens=tokens,
+            pods=PodsDoor(str(network.gateway), configuration.clusterDomain),
+        )
         stack.push_async_callback(server.close)
-        controllers = Controllers(server.objects)
+        controllers = Controllers(server.objects, server.root_ca)
         controllers.start()
         stack.push_async_callback(controllers.stop)
         proxy = ServiceProxy(store, services)

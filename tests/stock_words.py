@@ -28,6 +28,7 @@ _VARIES = {
     r'(?<=resourceVersion: )"\d+"': "<version>",
     r"\b\d{1,2}[smh](\d{1,2}[smh])?\b": "<age>",
     r"/\S*/pytest-[^\s/]*/[^\s/]*/|/tmp/\S*/": "<folder>/",
+    r"(?<=kube-api-access-)[a-z0-9]{5}": "<id>",
     r" +|-{3,}": " ",  # columns are as wide as their content
     r" $": "",
 }

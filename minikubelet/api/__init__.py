@@ -5,6 +5,6 @@ delete mean), then `server` (sockets, who may come in, errors). Each endpoint de
 Objects live in the store; what only the node can do (exec, logs, images) is asked of the `Backend`.
 """
 
-from minikubelet.api.server import Server, serve
+from minikubelet.api.server import PodsDoor, Server, serve
 
-__all__ = ["Server", "serve"]
+__all__ = ["PodsDoor", "Server", "serve"]

@@ -24,6 +24,7 @@ SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "portforward": (("create", "get"), "v1", "PodPortForwardOptions"),
     "proxy": (("create", "delete", "get", "patch", "update"), "v1", "PodProxyOptions"),
     "scale": (("get", "patch", "update"), "autoscaling/v1", "Scale"),
+    "token": (("create",), "authentication.k8s.io/v1", "TokenRequest"),
     "resize": (("get", "patch", "update"), "v1", "Pod"),
 }
 

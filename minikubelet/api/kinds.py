@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from minikubelet.api import token_volume
 from minikubelet.v1.resources import ResourceInfo
 from minikubelet.v1.service_defaults import carry_over
 from minikubelet.v1.validation.batch import generate_selector
@@ -119,6 +120,7 @@ def _pod_change(pod: Object, old: Object) -> None:
     for field in ("nodeName", "serviceAccountName", "serviceAccount", "priority", "preemptionPolicy"):
         if field in old["spec"]:
             pod.setdefault("spec", {}).setdefault(field, old["spec"][field])
+    token_volume.carry_over(pod.setdefault("spec", {}), old["spec"])
 
 
 def _namespace_change(namespace: Object, old: Object) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
 
-from minikubelet.api import deletion, intake, kinds, subresources
+from minikubelet.api import deletion, intake, kinds, service_account, subresources
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.listing import Page
 from minikubelet.api.patches import Change, Patch
@@ -53,6 +53,7 @@ class Objects:
     ) -> None:
         self.store = store
         self._refuse = refuse
+        self.token_volumes = False  # do new pods get a token, because there is a port to show it at
         self._services = ServiceAddresses(IPv4Network(service_cidr))
 
     # Reading.
@@ -115,6 +116,7 @@ class Objects:
             obj["metadata"] = _tracked(info, None, asked_for, options)["metadata"]
         kinds.prepare_create(info, obj)
         if info.key == "pods":
+            service_account.admit(obj, self.store, token_volumes=self.token_volumes)
             prioritize(obj, self.store)
         obj = intake.complete(info, obj, options, refuse=self._refuse)
         self._check_namespace(info, obj)

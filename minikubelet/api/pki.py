@@ -11,15 +11,17 @@ import asyncio
 import base64
 import os
 import secrets
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from minikubelet.api.access import ADMIN_GROUPS, ADMIN_USER
+from minikubelet.api.access.user import ADMIN_USER, MASTERS
 from minikubelet.errors import NodeNotFit
 
 CA_DAYS, LEAF_DAYS = 3650, 365
+CLIENT = "extendedKeyUsage=clientAuth\n"
 RENEW_SECONDS = 30 * 24 * 3600  # a leaf with less than this left is made anew
 
 
@@ -33,20 +35,21 @@ class PKI:
         self.admin, self.admin_key = directory / "admin.crt", directory / "admin.key"
         self._token = directory / "token"
 
-    async def prepare(self, host: str) -> None:
-        """Make what is missing; `host` is the name or address the port is bound to."""
+    async def prepare(self, names: Sequence[str]) -> None:
+        """Make what is missing; `names` are the names and addresses under which the API is reached, beside
+        loopback's.
+        """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (self.ca.exists() and self.ca_key.exists()):
             await self._make_ca()
-        names = list(dict.fromkeys(["127.0.0.1", "localhost", "::1", host]))
-        alternatives = ",".join(f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in names)
+        every = list(dict.fromkeys(["127.0.0.1", "localhost", "::1", *names]))
+        alternatives = ",".join(f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in every)
         server = f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth\n"
         if not await self._is_good(self.server, alternatives):
             await self._issue(self.server, self.server_key, "/CN=minikubelet", server)
             _write_private(self.server.with_suffix(".names"), alternatives)
         if not await self._is_good(self.admin):
-            subject = "".join(f"/O={group}" for group in ADMIN_GROUPS[:1]) + f"/CN={ADMIN_USER}"
-            await self._issue(self.admin, self.admin_key, subject, "extendedKeyUsage=clientAuth\n")
+            await self._issue(self.admin, self.admin_key, _subject(ADMIN_USER, [MASTERS]), CLIENT)
 
     def token(self) -> str:
         """The bearer token for those who cannot use a certificate (curl, libraries)."""
@@ -55,19 +58,30 @@ class PKI:
         return self._token.read_text().strip()
 
     def kubeconfig(self, server: str) -> str:
-        """A complete kubeconfig. It is written as JSON, which is YAML too."""
+        """The admin's."""
+        return self._kubeconfig(server, ADMIN_USER, self.admin, self.admin_key)
+
+    async def kubeconfig_of(self, server: str, user: str, groups: Sequence[str], days: int) -> str:
+        """Somebody else's, with a certificate made for it. Nothing of it stays here."""
+        with tempfile.TemporaryDirectory(dir=self.directory, prefix="user-") as folder:
+            certificate, key = Path(folder) / "user.crt", Path(folder) / "user.key"
+            await self._issue(certificate, key, _subject(user, groups), CLIENT, days)
+            return self._kubeconfig(server, user, certificate, key)
+
+    def _kubeconfig(self, server: str, user: str, certificate: Path, key: Path) -> str:
+        """A complete one. It is written as JSON, which is YAML too."""
         name = "minikubelet"
-        admin = {
-            "client-certificate-data": _base64(self.admin),
-            "client-key-data": _base64(self.admin_key),
+        credentials = {
+            "client-certificate-data": _base64(certificate),
+            "client-key-data": _base64(key),
         }
         cluster = {"server": server, "certificate-authority-data": _base64(self.ca)}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": name, "cluster": cluster}],
-            "users": [{"name": ADMIN_USER, "user": admin}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": ADMIN_USER}}],
+            "users": [{"name": user, "user": credentials}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
             "current-context": name,
         }
         return msgspec.json.format(msgspec.json.encode(config), indent=2).decode() + "\n"
@@ -98,16 +112,20 @@ class PKI:
         )
         self.ca.chmod(0o600)
 
-    async def _issue(self, certificate: Path, key: Path, subject: str, extensions: str) -> None:
+    async def _issue(
+        self, certificate: Path, key: Path, subject: str, extensions: str, days: int = LEAF_DAYS
+    ) -> None:
         """A certificate signed by our CA."""
         await self._make_key(key)
         request, extra = certificate.with_suffix(".csr"), certificate.with_suffix(".ext")
         _write_private(extra, "basicConstraints=CA:FALSE\n" + extensions)
         what = f"make {certificate.name}"
         try:
-            await _must(["req", "-new", "-key", str(key), "-subj", subject, "-out", str(request)], what)
+            await _must(
+                ["req", "-new", "-utf8", "-key", str(key), "-subj", subject, "-out", str(request)], what
+            )
             sign = ["x509", "-req", "-in", str(request), "-CA", str(self.ca), "-CAkey", str(self.ca_key)]
-            lasting = ["-days", str(LEAF_DAYS), "-sha256", "-set_serial", f"0x{secrets.token_hex(16)}"]
+            lasting = ["-days", str(days), "-sha256", "-set_serial", f"0x{secrets.token_hex(16)}"]
             await _must([*sign, *lasting, "-extfile", str(extra), "-out", str(certificate)], what)
             certificate.chmod(0o600)
         finally:
@@ -136,6 +154,11 @@ def _write_private(path: Path, text: str) -> None:
 
 def _base64(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
+
+
+def _subject(user: str, groups: Sequence[str]) -> str:
+    """In openssl's words. The names have been looked at: none of its signs are in them."""
+    return "".join(f"/O={group}" for group in groups) + f"/CN={user}"
 
 
 def _is_address(name: str) -> bool:

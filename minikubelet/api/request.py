@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from minikubelet.api.access.user import NOBODY, User
 from minikubelet.errors import BadRequest, RequestEntityTooLarge
 from minikubelet.v1.resources import ResourceInfo
 
 if TYPE_CHECKING:
+    from minikubelet.api.access.gate import Gate
     from minikubelet.api.backend import Backend
     from minikubelet.api.objects import Objects
 
@@ -36,9 +38,9 @@ class Call:
     http: web.BaseRequest
     backend: Backend
     objects: Objects
+    access: Gate
     params: dict[str, str] = field(default_factory=dict)  # named parts of the path
-    user: str = ""
-    groups: tuple[str, ...] = ()
+    user: User = NOBODY
     warnings: list[str] = field(default_factory=list)
     info: ResourceInfo | None = None  # the kind in the path
 

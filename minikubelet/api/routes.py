@@ -1,7 +1,8 @@
-"""The whole API as one table: path, who may come in, and what answers each verb.
+"""The whole API as one table: path, and what answers each verb.
 
 `{name}` in a path is one segment. Rows are tried from top to bottom, so the special ones stand above the
-general ones that would also match. A trailing slash never matters.
+general ones that would also match. A trailing slash never matters. Who may come in is not said here:
+`attributes` is what a request means to do, and `access.roles` who may.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from functools import cache
 from aiohttp import web
 
 from minikubelet.api import about, images, pods, scale, verbs
+from minikubelet.api.access import reviews, token_request, users
+from minikubelet.api.access.authorization import Attributes
 from minikubelet.api.proxy import proxy
 from minikubelet.api.request import Call
 from minikubelet.errors import MethodNotAllowed, NotFound
 from minikubelet.v1.resources import ResourceInfo, served
 
 Endpoint = Callable[[Call], Awaitable[web.StreamResponse]]
-
-ANYBODY = "anybody"  # answers without credentials
-ADMIN = "admin"  # root on the socket; certificate or token over HTTPS
 
 BASE = "/{group_version}"  # `api/v1` or `apis/GROUP/VERSION`; see _pattern
 IN_NAMESPACE = BASE + "/namespaces/{namespace}"
@@ -34,8 +34,28 @@ class Route:
 
     path: str
     verbs: dict[str, Endpoint]
-    access: str = ADMIN
     resource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a request leads to."""
+
+    route: Route
+    endpoint: Endpoint
+    params: dict[str, str]  # the named parts of the path
+    info: ResourceInfo | None
+
+    @property
+    def subresource(self) -> str:
+        """`log` of a pod: a parameter, or a word of the path behind `{name}`."""
+        _, _, rest = self.route.path.partition("/{name}/")
+        return self.params.get("subresource") or rest.partition("/")[0]
+
+    @property
+    def lasting(self) -> bool:
+        """A stream, which is no request at once."""
+        return self.info is not None and self.subresource in STREAMS
 
 
 COLLECTION: dict[str, Endpoint] = {
@@ -64,13 +84,26 @@ EXEC: dict[str, Endpoint] = {"GET": pods.exec_command, "POST": pods.exec_command
 ATTACH: dict[str, Endpoint] = {"GET": pods.attach, "POST": pods.attach}
 PROXY: dict[str, Endpoint] = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), proxy)
 FORWARD: dict[str, Endpoint] = {"GET": pods.port_forward, "POST": pods.port_forward}
+REVIEWS = "tokenreviews|subjectaccessreviews|selfsubject(?:access|rules)?reviews"
+REVIEW: dict[str, Endpoint] = {"POST": reviews.review}
 POD = IN_NAMESPACE + "/pods/{name}"
+
+STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
+OBJECT_VERBS = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
 
 ROUTES: tuple[Route, ...] = (
     # About this server.
-    Route("/version", {"GET": about.version}, ANYBODY),
-    Route("/{check:healthz|livez|readyz}", {"GET": about.healthy}, ANYBODY),
-    Route("/{check:livez|readyz}/{part}", {"GET": about.healthy}, ANYBODY),
+    Route("/version", {"GET": about.version}),
+    Route("/{check:healthz|livez|readyz}", {"GET": about.healthy}),
+    Route("/{check:livez|readyz}/{part}", {"GET": about.healthy}),
     Route("/openapi/v2", {"GET": about.openapi_v2}),
     Route("/openapi/v3", {"GET": about.openapi_v3_index}),
     Route("/openapi/v3" + BASE, {"GET": about.openapi_v3}),
@@ -90,6 +123,14 @@ ROUTES: tuple[Route, ...] = (
     Route(POD + "/binding", {"POST": pods.bind}, resource="pods"),
     Route(POD + "/eviction", {"POST": pods.evict}, resource="pods"),
     Route(POD + "/{subresource:ephemeralcontainers|resize}", PART, resource="pods"),
+    # Questions about access, and tokens.
+    Route(BASE + f"/{{resource:{REVIEWS}}}", REVIEW),
+    Route(IN_NAMESPACE + "/localsubjectaccessreviews", REVIEW, resource="localsubjectaccessreviews"),
+    Route(
+        IN_NAMESPACE + "/serviceaccounts/{name}/token",
+        {"POST": token_request.create_token},
+        resource="serviceaccounts",
+    ),
     # Objects of every kind.
     Route(BASE + "/namespaces/{name}/{subresource:status}", PART, resource="namespaces"),
     Route(BASE + "/namespaces/{name}/{subresource:finalize}", FINALIZE, resource="namespaces"),
@@ -101,6 +142,7 @@ ROUTES: tuple[Route, ...] = (
     Route(BASE + "/{resource}/{name}", OBJECT),
     Route(BASE + "/{resource}/{name}/{subresource:status}", PART),
     # This node's own.
+    Route("/minikubelet/v1/kubeconfig", {"POST": users.create_kubeconfig}),
     Route(
         "/minikubelet/v1/images",
         {"GET": images.list_images, "POST": images.load_image, "DELETE": images.remove_image},
@@ -111,8 +153,8 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def find(path: str, method: str) -> tuple[Route, Endpoint, dict[str, str], ResourceInfo | None]:
-    """The row for a request, its named parts and its kind. NotFound, MethodNotAllowed."""
+def find(path: str, method: str) -> Found:
+    """The row for a request. NotFound, MethodNotAllowed."""
     bare = path.rstrip("/")
     if {".", ".."} & set(bare.split("/")):
         raise NotFound("the server could not find the requested resource")
@@ -130,7 +172,7 @@ def find(path: str, method: str) -> tuple[Route, Endpoint, dict[str, str], Resou
             if info is not None and info.unmade:
                 raise MethodNotAllowed(f"{info.key} cannot be made or changed: {info.unmade}")
             raise MethodNotAllowed.of_resource()
-        return route, endpoint, params, info
+        return Found(route, endpoint, params, info)
     raise NotFound("the server could not find the requested resource")
 
 
@@ -153,10 +195,17 @@ def _is_offered(endpoint: Endpoint, info: ResourceInfo | None, params: dict[str,
     return _VERBS[endpoint] in info.verbs
 
 
-def is_open(path: str) -> bool:
-    """Whether nobody in particular may ask for this."""
-    bare = path.rstrip("/")
-    return any(route.access == ANYBODY and _pattern(route.path).fullmatch(bare) for route in ROUTES)
+def attributes(found: Found, method: str, path: str, *, watching: bool) -> Attributes:
+    """What the request means to do, as the API server's rules name it."""
+    if found.info is None:
+        return Attributes("get" if method == "HEAD" else method.lower(), path=path)
+    name = found.params.get("name", "")
+    namespace = name if found.info.key == "namespaces" else found.params.get("namespace", "")
+    if name or method not in COLLECTION_VERBS:
+        verb = OBJECT_VERBS.get(method, "")
+    else:
+        verb = "watch" if method == "GET" and watching else COLLECTION_VERBS[method]
+    return Attributes(verb, found.info.group, found.info.plural, found.subresource, namespace, name)
 
 
 def _resource(route: Route, params: dict[str, str]) -> ResourceInfo | None:

@@ -24,6 +24,9 @@ from minikubelet.controllers import (
     replica_sets,
     service_accounts,
 )
+from minikubelet.controllers import (
+    root_ca as root_certificate,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +44,16 @@ CONTROLLERS: dict[str, Callable[[Objects], Awaitable[None]]] = {
 class Controllers:
     """All of them at work. One that fails is a bug, and ends the agent: containers survive that."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    def __init__(self, objects: Objects, root_ca: str = "") -> None:
+        """`root_ca` is what pods trust the API by; without one there is no port for them."""
+        self._stories = {name: keep(objects) for name, keep in CONTROLLERS.items()}
+        if root_ca:
+            self._stories["root CA"] = root_certificate.keep(objects, root_ca)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        for name, keep in CONTROLLERS.items():
-            task = asyncio.ensure_future(keep(self._objects))
+        for name, story in self._stories.items():
+            task = asyncio.ensure_future(story)
             task.set_name(f"controller: {name}")
             task.add_done_callback(_ended)
             self._tasks.append(task)

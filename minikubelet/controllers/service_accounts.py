@@ -1,34 +1,40 @@
-"""Every namespace has a ServiceAccount named default: the one of pods that name no other."""
+"""Every namespace has a ServiceAccount named default: the one of pods that name no other. Whoever deletes it
+finds a new one.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import logging
+from collections.abc import Iterable
+from typing import Any
 
 from minikubelet.api.objects import Objects
-from minikubelet.errors import Expired, Forbidden, NotFound
+from minikubelet.api.service_account import ACCOUNTS, DEFAULT
+from minikubelet.controllers.reconciler import Reconciler
+from minikubelet.controllers.work_queue import Key
+from minikubelet.errors import Forbidden, NotFound
 from minikubelet.v1.resources import BY_KEY
 
-log = logging.getLogger(__name__)
+Object = dict[str, Any]
+
+
+async def keep(objects: Objects) -> None:
+    """For ever."""
+
+    def sync(_: str, namespace: str) -> None:
+        furnish(objects, namespace)
+
+    await Reconciler(objects, "namespaces", sync, {ACCOUNTS: namespace_of}).run()
+
+
+def namespace_of(account: Object) -> Iterable[Key]:
+    """The namespace that an account of this name concerns."""
+    metadata = account["metadata"]
+    return [("", metadata["namespace"])] if metadata["name"] == DEFAULT else []
 
 
 def furnish(objects: Objects, namespace: str) -> None:
     """What a namespace gets by itself; nothing when it is going."""
-    account = {"metadata": {"name": "default", "namespace": namespace}}
+    account = {"metadata": {"name": DEFAULT, "namespace": namespace}}
     with contextlib.suppress(Forbidden, NotFound):
-        objects.ensure(BY_KEY["serviceaccounts"], account)
-
-
-async def keep(objects: Objects) -> None:
-    """For ever: furnish what is new."""
-    while True:
-        try:
-            watch = objects.store.watch("namespaces")
-            for namespace in objects.list(BY_KEY["namespaces"], "").items:
-                furnish(objects, namespace["metadata"]["name"])
-            async for kind, obj, _ in watch:
-                if kind == "ADDED":
-                    furnish(objects, obj["metadata"]["name"])
-            return
-        except Expired:
-            log.info("the watch of namespaces fell behind: looking at all of them again")
+        objects.ensure(BY_KEY[ACCOUNTS], account)

@@ -104,6 +104,7 @@ class Preparation:
         configuration: KubeletConfiguration,
         cgroups: Cgroups,
         node: NodeView,
+        token: Callable[[Pod], volumes.Token | None] = lambda pod: None,
     ) -> None:
         self.warn: Callable[[Pod, str, str], None] = lambda pod, reason, message: None
         self.service_variables: Callable[[Pod], Mapping[str, str]] = lambda pod: {}
@@ -111,6 +112,7 @@ class Preparation:
         self._paths = paths
         self._images = images
         self._lookup = lookup
+        self._token = token
         self._configuration = configuration
         self._cgroups = cgroups
         self._filters = Filters(paths.seccomp, confine_by_default=configuration.seccompDefault)
@@ -340,6 +342,7 @@ class Preparation:
             layers={image: self._layers(image) for image in volumes.images_of(pod.spec)},
             find=lambda resource, name: objects.get((resource, name)),
             facts=Facts(hostname="", node_name=self._node.name, allocatable=self._node.allocatable),
+            token=self._token(pod) if volumes.wants_token(pod.spec) else None,
         )
 
     def _layers(self, reference: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ SPELLINGS = {
     "image_id": "imageID",
     "load_balancer_ip": "loadBalancerIP",
     "machine_id": "machineID",
+    "non_resource_urls": "nonResourceURLs",
     "pd_id": "pdID",
     "pod_cidr": "podCIDR",
     "pod_cidrs": "podCIDRs",

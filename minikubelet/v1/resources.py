@@ -10,8 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minikubelet.v1 import events_v1
+from minikubelet.v1 import authentication_v1beta1, events_v1
 from minikubelet.v1.apps import Deployment, ReplicaSet
+from minikubelet.v1.authentication import SelfSubjectReview, TokenReview
+from minikubelet.v1.authorization import (
+    LocalSubjectAccessReview,
+    SelfSubjectAccessReview,
+    SelfSubjectRulesReview,
+    SubjectAccessReview,
+)
 from minikubelet.v1.batch import Job
 from minikubelet.v1.claim import PersistentVolumeClaim
 from minikubelet.v1.cluster import Lease, Namespace, ServiceAccount
@@ -74,6 +81,11 @@ class ResourceInfo:
         return self.stored_as or self.key
 
 
+def _review(plural: str, kind: type[Resource], *, namespaced: bool = False) -> ResourceInfo:
+    """A question: it can be created, and is answered and forgotten."""
+    return ResourceInfo(plural, plural.removesuffix("s"), kind, namespaced=namespaced, verbs=("create",))
+
+
 RESOURCES: tuple[ResourceInfo, ...] = (
     ResourceInfo(
         "pods",
@@ -124,7 +136,7 @@ RESOURCES: tuple[ResourceInfo, ...] = (
         verbs=(*READ, "watch"),
         unmade="this node sets no bounds for a namespace: write them into the pods",
     ),
-    ResourceInfo("serviceaccounts", "serviceaccount", ServiceAccount, ("sa",)),
+    ResourceInfo("serviceaccounts", "serviceaccount", ServiceAccount, ("sa",), subresources=("token",)),
     ResourceInfo("services", "service", Service, ("svc",), categories=("all",), subresources=("status",)),
     ResourceInfo("endpoints", "endpoints", Endpoints, ("ep",)),
     ResourceInfo("endpointslices", "endpointslice", EndpointSlice),
@@ -150,6 +162,13 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     ResourceInfo("pods", "pod", PodMetrics, verbs=READ),
     ResourceInfo("nodes", "node", NodeMetrics, namespaced=False, verbs=READ),
     ResourceInfo("priorityclasses", "priorityclass", PriorityClass, ("pc",), namespaced=False),
+    _review("selfsubjectreviews", SelfSubjectReview),
+    _review("selfsubjectreviews", authentication_v1beta1.SelfSubjectReview),
+    _review("tokenreviews", TokenReview),
+    _review("selfsubjectaccessreviews", SelfSubjectAccessReview),
+    _review("selfsubjectrulesreviews", SelfSubjectRulesReview),
+    _review("subjectaccessreviews", SubjectAccessReview),
+    _review("localsubjectaccessreviews", LocalSubjectAccessReview, namespaced=True),
 )
 
 BY_KEY = {resource.key: resource for resource in RESOURCES}

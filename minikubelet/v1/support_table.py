@@ -30,6 +30,7 @@ metadata.ownerReferences[*].blockOwnerDeletion
 
 spec.restartPolicy spec.terminationGracePeriodSeconds spec.activeDeadlineSeconds spec.nodeName
 spec.hostNetwork spec.hostPID spec.hostIPC spec.hostUsers spec.shareProcessNamespace
+spec.serviceAccountName spec.serviceAccount spec.automountServiceAccountToken
 spec.hostname spec.subdomain spec.setHostnameAsFQDN spec.hostnameOverride spec.enableServiceLinks
 spec.dnsPolicy spec.dnsConfig.nameservers spec.dnsConfig.searches
 spec.dnsConfig.options[*].name spec.dnsConfig.options[*].value
@@ -151,6 +152,7 @@ IMPLEMENTED: tuple[str, ...] = (
     *(f"{path}.{field}" for path, fields in WORKING_LISTS for field in fields.split()),
     *(f"spec.volumes[*].downwardAPI.{field}" for field in WORKING_DOWNWARD.split()),
     *(f"{PARTS}.downwardAPI.{field}" for field in WORKING_DOWNWARD.split()),
+    *(f"{PARTS}.serviceAccountToken.{field}" for field in ("path", "audience", "expirationSeconds")),
     *(f"{PARTS}.{part}.{field}" for part in ("configMap", "secret") for field in WORKING_PART.split()),
     *(f"C.lifecycle.{hook}.{field}" for hook in HOOKS for field in WORKING_HOOK.split()),
 )
@@ -224,9 +226,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.runtimeClassName", REFUSED, "there is one runtime, and it may isolate less", NEVER),
     Rule("spec.os.name", REFUSED, "this is a Linux node", NEVER, unless("linux")),
     # Identity and names
-    Rule("spec.serviceAccountName", WARNING, "pods get no token", CLIENTS, unless("default")),
-    Rule("spec.serviceAccount", WARNING, "pods get no token", CLIENTS, ALWAYS_FINE),
-    Rule("spec.automountServiceAccountToken", WARNING, "pods get no token", CLIENTS),
     # Claims
     Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),
@@ -253,7 +252,6 @@ RULES: tuple[Rule, ...] = (
     Rule("C.securityContext.windowsOptions", REFUSED, "this is a Linux node", NEVER),
     # Volumes
     Rule("spec.volumes[*].emptyDir.medium", REFUSED, "no huge pages are mounted", NEVER, unless("Memory")),
-    Rule(f"{PARTS}.serviceAccountToken", REFUSED, "pods get no token", CLIENTS, IF_PRESENT),
     Rule(f"{PARTS}.clusterTrustBundle", REFUSED, "there are no trust bundles", NEVER, IF_PRESENT),
     Rule(f"{PARTS}.podCertificate", REFUSED, "no certificates are signed", NEVER, IF_PRESENT),
     *(

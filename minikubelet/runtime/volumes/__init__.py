@@ -21,13 +21,13 @@ from pathlib import Path
 from minikubelet.errors import FailedMount
 from minikubelet.linux import syscalls
 from minikubelet.runtime.removal import remove_tree
-from minikubelet.runtime.volumes.api_data import ApiData, objects_of
+from minikubelet.runtime.volumes.api_data import ApiData, objects_of, wants_token
 from minikubelet.runtime.volumes.claim import Claim, claims_of
 from minikubelet.runtime.volumes.empty_dir import EmptyDir
 from minikubelet.runtime.volumes.host_path import HostPath
 from minikubelet.runtime.volumes.image import Image, images_of
 from minikubelet.runtime.volumes.mountinfo import mount_points_below
-from minikubelet.runtime.volumes.plugin import Context, Plugin
+from minikubelet.runtime.volumes.plugin import Context, Plugin, Token
 from minikubelet.runtime.volumes.volume_mounts import check_nesting, mount_spec
 from minikubelet.shim.protocol import MountSpec
 from minikubelet.v1 import Container, Pod, PodSpec, Volume
@@ -36,6 +36,7 @@ __all__ = [
     "PLUGINS",
     "Context",
     "Plugin",
+    "Token",
     "claims_of",
     "images_of",
     "mounts",
@@ -44,6 +45,7 @@ __all__ = [
     "refreshes",
     "set_up",
     "tear_down",
+    "wants_token",
 ]
 
 # By the field of `v1.Volume` that is set.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from minikubelet.linux import syscalls
@@ -35,8 +36,10 @@ class ApiData:
         self._in_memory = in_memory
 
     def set_up(self, context: Context, volume: Volume) -> None:
-        files = payload(volume, Sources(context.pod, context.facts, context.find))
         path = self.source(context, volume)
+        present = partial(atomic_writer.read, path)
+        sources = Sources(context.pod, context.facts, context.find, context.token, present)
+        files = payload(volume, sources)
         make_parent(path)
         if not path.exists():
             path.mkdir()
@@ -64,6 +67,15 @@ class ApiData:
 def objects_of(spec: PodSpec | None) -> set[tuple[str, str]]:
     """(resource, name) of all objects that a pod's volumes are made of."""
     return {reference for volume in (spec and spec.volumes) or () for reference in references(volume)}
+
+
+def wants_token(spec: PodSpec | None) -> bool:
+    """Is a token of the pod's ServiceAccount in one of its volumes?"""
+    return any(
+        part.service_account_token is not None
+        for volume in (spec and spec.volumes) or ()
+        for part in (volume.projected and volume.projected.sources) or ()
+    )
 
 
 def _check_in_memory(path: Path) -> None:

@@ -34,6 +34,7 @@ NEW_DATA = "..data_tmp"
 NEW_LINK = "..link_tmp"
 PATH_MAX = 4096
 NAME_MAX = 255
+READ_LIMIT = 1 << 20
 DIRECTORY_MODE = 0o755
 
 _VERSION = re.compile(r"\.\.\d{4}(_\d\d){5}\.\d+")
@@ -43,10 +44,11 @@ _OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class File(NamedTuple):
-    """What one file holds, and its permission bits."""
+    """What one file holds, its permission bits, and whose it is."""
 
     content: bytes
     mode: int
+    user: int | None = None  # whose it is; None: root's
 
 
 Payload = Mapping[str, File]  # relative path → file
@@ -74,6 +76,18 @@ def write(
         _link_names(root, names)
         _remove_stale(root, names, version)
         return not unchanged
+
+
+def read(volume: Path, path: str) -> bytes:
+    """What a file of the current version holds; nothing when it is not there or is not what we make."""
+    try:
+        with _opened(volume, None) as root, _opened(_current(root), root) as directory:
+            with _opened_parent(directory, _cleaned(path)) as (parent, name):
+                fd = os.open(name, _OLD_FILE, dir_fd=parent)
+            with os.fdopen(fd, "rb") as file:
+                return file.read(READ_LIMIT) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    except (OSError, ValueError):
+        return b""
 
 
 def _cleaned(path: str) -> str:
@@ -170,6 +184,8 @@ def _write_file(directory: int, path: str, file: File) -> None:
     with os.fdopen(fd, "wb") as opened:
         opened.write(file.content)
         opened.flush()
+        if file.user is not None:
+            os.fchown(fd, file.user, -1)
         os.fchmod(fd, file.mode)
 
 

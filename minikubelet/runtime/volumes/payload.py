@@ -9,7 +9,7 @@ is an empty one.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +17,23 @@ from minikubelet.errors import RuntimeServiceError
 from minikubelet.go_text import quoted
 from minikubelet.runtime.environment import CONFIG_MAPS, SECRETS, Facts, Find, field_value, resource_value
 from minikubelet.runtime.volumes.atomic_writer import File, Payload
+from minikubelet.runtime.volumes.plugin import Token
 from minikubelet.v1 import (
     Container,
     DownwardAPIVolumeFile,
     KeyToPath,
     ObjectMeta,
     Pod,
+    PodSpec,
     ProjectedVolumeSource,
+    ServiceAccountTokenProjection,
     Volume,
     VolumeProjection,
 )
 
 DEFAULT_MODE = 0o644
+PRIVATE_TOKEN_MODE = 0o600  # to which an fsGroup adds its own bits
+DEFAULT_TOKEN_SECONDS = 3600
 
 
 class PayloadError(OSError):
@@ -42,6 +47,8 @@ class Sources:
     pod: Pod
     facts: Facts
     find: Find
+    token: Token | None = None  # makes the tokens of the pod's ServiceAccount
+    present: Callable[[str], bytes] = lambda path: b""  # what a file of the volume holds now
 
 
 def payload(volume: Volume, sources: Sources) -> Payload:
@@ -191,7 +198,42 @@ def _part(part: VolumeProjection, mode: int, sources: Sources) -> Payload:
         return _secret(secret.name, secret.items, bool(secret.optional), mode, sources)
     if part.downward_api is not None:
         return _downward(part.downward_api.items or (), mode, sources)
-    raise PayloadError("this node makes no tokens, certificates and trust bundles")
+    if part.service_account_token is not None:
+        return _token(part.service_account_token, mode, sources)
+    raise PayloadError("this node makes no certificates and trust bundles")
+
+
+def _token(projection: ServiceAccountTokenProjection, mode: int, sources: Sources) -> Payload:
+    """The token that is there, until it is time to renew it. Who may read it is the kubelet's rule: the pod's
+    only user alone, the group that the volume has, or everybody.
+    """
+    spec = sources.pod.spec or PodSpec()
+    if sources.token is None:
+        account = spec.service_account_name or ""
+        raise PayloadError(f'failed to fetch token: serviceaccounts "{account}" not found')
+    path = projection.path or ""
+    present = sources.present(path).decode(errors="replace")
+    seconds = projection.expiration_seconds or DEFAULT_TOKEN_SECONDS
+    token = sources.token(projection.audience or "", seconds, present)
+    user = only_user(spec)
+    group = spec.security_context.fs_group if spec.security_context else None
+    if user is not None or group is not None:
+        mode = PRIVATE_TOKEN_MODE
+    return {path: File(token.encode(), mode, user)}
+
+
+def only_user(spec: PodSpec) -> int | None:
+    """The runAsUser of all containers, if they have the same one."""
+    of_pod = spec.security_context.run_as_user if spec.security_context else None
+    users = set()
+    for container in (
+        *(spec.init_containers or ()),
+        *(spec.containers or ()),
+        *(spec.ephemeral_containers or ()),
+    ):
+        own = container.security_context.run_as_user if container.security_context else None
+        users.add(of_pod if own is None else own)
+    return users.pop() if len(users) == 1 else None
 
 
 def _aggregate(errors: Iterable[str]) -> str:

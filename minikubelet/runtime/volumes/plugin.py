@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from minikubelet.runtime.environment import Facts, Find
 from minikubelet.v1 import Pod, Volume
+
+# (audience, seconds, the present token or "") → the token that is to be there now
+Token = Callable[[str, int, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Context:
     layers: Mapping[str, Sequence[str]] = field(default_factory=dict)  # image → directories, top first
     find: Find = lambda resource, name: None  # objects of the pod's namespace
     facts: Facts = field(default_factory=lambda: Facts(hostname=""))  # for the downward API; no addresses yet
+
+    token: Token | None = None  # of the pod's ServiceAccount; None: the account is not there
 
     def volume_directory(self, plugin: str, volume: Volume) -> Path:
         """Where a plugin keeps what it makes for a volume; its parent is made by `make_parent`."""

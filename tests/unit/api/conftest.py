@@ -185,7 +185,7 @@ class Api:
         try:
             self.node = SmallNode(store)
             self.server = await serve(self.node, self.paths, self._listen)
-            controllers = Controllers(self.server.objects)
+            controllers = Controllers(self.server.objects, self.server.root_ca)
             controllers.start()
             self._started.set()
             await self._stop.wait()

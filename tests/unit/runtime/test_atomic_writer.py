@@ -20,7 +20,7 @@ from minikubelet.runtime.volumes.atomic_writer import File, write
 
 NAMES = st.sampled_from(["a", "b", "key.txt", ".hidden", "x" * 255])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
-FILES = st.builds(File, st.binary(max_size=20), st.sampled_from([0o400, 0o440, 0o644, 0o777]))
+FILES = st.builds(File, st.binary(max_size=20), st.sampled_from([0o400, 0o440, 0o644, 0o777]), st.none())
 
 
 def consistent(files: dict[str, File]) -> bool:

@@ -96,7 +96,6 @@ def test_these_are_accepted_without_a_word(changes: dict[str, Any]) -> None:
     ("changes", "warning"),
     [
         ({"schedulerName": "mine"}, "spec.schedulerName: ignored: the node binds its pods itself"),
-        ({"serviceAccountName": "x"}, "spec.serviceAccountName: ignored: pods get no token"),
         (
             {"container": {"lifecycle": {"postStart": {"tcpSocket": {"port": 80}}}}},
             "spec.containers[0].lifecycle.postStart.tcpSocket: ignored: the hook fails, as everywhere",
@@ -131,8 +130,8 @@ def test_these_are_accepted_with_a_warning(changes: dict[str, Any], warning: str
             "spec.containers[0].resources.claims",
         ),
         (
-            {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
-            "spec.volumes[0].projected.sources[0].serviceAccountToken",
+            {"volumes": [{"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"path": "t"}}]}}]},
+            "spec.volumes[0].projected.sources[0].clusterTrustBundle",
         ),
         ({"volumes": [{"name": "v", "nfs": {}}]}, "spec.volumes[0].nfs"),
         (

@@ -1,9 +1,9 @@
-"""Who may come in, and by which door.
+"""Who it is, by the door they come through.
 
 The unix socket is for root: mode 0600, and the peer's credentials are asked of the kernel, because a mode
-can be changed. The TCP port is open to every user of the machine, so it wants a client certificate of our
-CA or the bearer token; and because a browser of that user may be tricked into connecting (DNS rebinding),
-it wants a Host it knows and no foreign Origin.
+can be changed. The TCP ports are open to every user and every pod of the machine, so they want a client
+certificate of our CA, the admin's token or a ServiceAccount's; and because a browser of that user may be
+tricked into connecting (DNS rebinding), they want a Host they know and no foreign Origin.
 """
 
 from __future__ import annotations
@@ -17,27 +17,22 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from minikubelet.agent.service_account_tokens import Claims, ServiceAccountTokens
+from minikubelet.api.access.user import ADMIN, AUTHENTICATED, User, service_account
 from minikubelet.errors import BadRequest, Forbidden, Unauthorized
 
-ADMIN_USER = "kubernetes-admin"
-ADMIN_GROUPS = ("system:masters", "system:authenticated")
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+EXTRA = "authentication.kubernetes.io/"
 _PEER = struct.Struct("3i")  # pid, uid, gid
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """Somebody who has shown who they are."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Doorkeeper:
-    """What the doors know: the token and the names under which the port is reached."""
+    """What the doors know: tokens, and the names under which the ports are reached."""
 
-    token: str = ""
-    hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "::1"})
+    tokens: ServiceAccountTokens
+    admin_token: str = ""
+    hosts: frozenset[str] = LOOPBACK
 
     def identify(self, http: web.BaseRequest) -> User | None:
         """The user of a request, None for nobody in particular. Unauthorized when credentials are wrong."""
@@ -45,13 +40,20 @@ class Doorkeeper:
             return _peer_user(http)
         self._check_names(http)
         bearer = http.headers.get("Authorization", "")
-        if bearer:
-            kind, _, token = bearer.partition(" ")
-            good = kind.lower() == "bearer" and self.token != ""
-            if good and hmac.compare_digest(token.strip().encode(), self.token.encode()):
-                return User(ADMIN_USER, ADMIN_GROUPS)
+        if not bearer:
+            return _certificate_user(http)
+        kind, _, token = bearer.partition(" ")
+        user = self.user_of(token.strip()) if kind.lower() == "bearer" else None
+        if user is None:
             raise Unauthorized("Unauthorized")
-        return _certificate_user(http)
+        return user
+
+    def user_of(self, token: str) -> User | None:
+        """Whose token it is; None when it is not good."""
+        if self.admin_token and hmac.compare_digest(token.encode(), self.admin_token.encode()):
+            return ADMIN
+        claims = self.tokens.check(token) if token.count(".") == 2 else None
+        return user_of_claims(claims) if claims else None
 
     def _check_names(self, http: web.BaseRequest) -> None:
         if _host(f"//{http.headers.get('Host', '')}") not in self.hosts:
@@ -59,6 +61,17 @@ class Doorkeeper:
         origin = http.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != http.headers.get("Host"):
             raise Forbidden("requests from web pages are not allowed")
+
+
+def user_of_claims(claims: Claims) -> User:
+    """The user that a ServiceAccount's token makes."""
+    where = claims.where
+    user = service_account(where.namespace, where.serviceaccount.name)
+    extra = {f"{EXTRA}credential-id": (f"JTI={claims.jti}",)}
+    for kind, part in (("node", where.node), ("pod", where.pod)):
+        if part is not None:
+            extra[f"{EXTRA}{kind}-name"], extra[f"{EXTRA}{kind}-uid"] = (part.name,), (part.uid,)
+    return User(user.name, user.groups, where.serviceaccount.uid, extra)
 
 
 def _host(url: str) -> str:
@@ -81,7 +94,7 @@ def _peer_user(http: web.BaseRequest) -> User:
     _, uid, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     if uid not in (0, os.geteuid()):
         raise Forbidden(f"the socket is for root only: you are user {uid}")
-    return User(ADMIN_USER, ADMIN_GROUPS)
+    return ADMIN
 
 
 def _certificate_user(http: web.BaseRequest) -> User | None:
@@ -91,5 +104,5 @@ def _certificate_user(http: web.BaseRequest) -> User | None:
         return None
     subject = [pair for part in certificate.get("subject", ()) for pair in part]
     names = [value for key, value in subject if key == "commonName"]
-    groups = tuple(value for key, value in subject if key == "organizationName")
-    return User(names[0] if names else "", groups)
+    groups = [value for key, value in subject if key == "organizationName"]
+    return User(names[0] if names else "", tuple(dict.fromkeys([*groups, AUTHENTICATED])))
