@@ -225,7 +225,6 @@ RULES: tuple[Rule, ...] = (
     Rule("spec.schedulingGroup", WARNING, "pods are bound one by one", NEVER),
     Rule("spec.runtimeClassName", REFUSED, "there is one runtime, and it may isolate less", NEVER),
     Rule("spec.os.name", REFUSED, "this is a Linux node", NEVER, unless("linux")),
-    # Identity and names
     # Claims
     Rule("spec.resources.claims", REFUSED, "dynamic resource allocation is not done", NEVER),
     Rule("spec.resourceClaims", REFUSED, "dynamic resource allocation is not done", NEVER),
