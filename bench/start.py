@@ -112,6 +112,7 @@ class Agent:
         for command in (
             ["ip", "link", "delete", "mkbench"],
             ["nft", "delete", "table", "ip", "minikubelet-mkbench"],
+            ["nft", "delete", "table", "ip", "minikubelet-mkbench-services"],
             ["nft", "delete", "table", "bridge", "minikubelet-mkbench"],
         ):
             subprocess.run(command, check=False, capture_output=True)

@@ -26,6 +26,8 @@ from minikubelet.v1.service import EXTERNAL_NAME, HEADLESS
 Object = Mapping[str, Any]
 Key = tuple[str, str]  # namespace, name
 
+LONGEST_LABEL = 63  # RFC 1035
+
 
 class ClusterNames:
     """`runtime.resolver.Names` of Services and pods in the store; `networks` are those of both."""
@@ -59,7 +61,10 @@ def service_records(
     """Of the name of a Service, or one below it. Empty: it exists, without records. Pure."""
     spec = service["spec"]
     if spec["type"] == EXTERNAL_NAME:
-        return None if below else [Record("CNAME", f"{spec['externalName'].rstrip('.')}.")]
+        alias = spec["externalName"].rstrip(".")
+        if any(len(label) > LONGEST_LABEL for label in alias.split(".")):
+            return ()  # the API takes it, DNS does not
+        return None if below else [Record("CNAME", f"{alias}.")]
     name = f"{_name(service)}.{domain}"
     if spec.get("clusterIP", HEADLESS) != HEADLESS:
         own = [Record("A", spec["clusterIP"])]
@@ -92,7 +97,7 @@ def _labels(port: Object) -> list[str]:
 
 def _endpoints(slices: Sequence[Object]) -> Iterator[tuple[str, str, Object]]:
     """(host name, address, slice) of each that takes traffic."""
-    for found, endpoint in endpoints_in_use(slices):
+    for found, endpoint in endpoints_in_use(one for one in slices if one["addressType"] == "IPv4"):
         address = endpoint["addresses"][0]
         yield endpoint.get("hostname") or address.replace(".", "-"), address, found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from minikubelet.controllers.pod_state import is_finished, is_terminating, ready_since
@@ -39,9 +40,9 @@ def backends_of(service: Object, pods: Iterable[Object]) -> list[Backend]:
     found = [
         _backend(service, pod)
         for pod in pods
-        if selects(service, pod) and not is_finished(pod) and (pod.get("status") or {}).get("podIP")
+        if selects(service, pod) and not is_finished(pod) and _has_address(pod)
     ]
-    return sorted(found, key=lambda backend: (tuple(map(int, backend.address.split("."))), _name(backend)))
+    return sorted(found, key=lambda backend: (IPv4Address(backend.address), _name(backend)))
 
 
 def target_port(pod: Object, port: Object) -> int | None:
@@ -74,6 +75,15 @@ def _backend(service: Object, pod: Object) -> Backend:
         terminating=terminating,
         hostname=pod["spec"].get("hostname", "") if own_name else "",
     )
+
+
+def _has_address(pod: Object) -> bool:
+    """A status may be written by anybody who may write pods."""
+    try:
+        IPv4Address((pod.get("status") or {}).get("podIP", ""))
+    except ValueError:
+        return False
+    return True
 
 
 def _name(backend: Backend) -> str:

@@ -79,6 +79,7 @@ def mirrored_groups(endpoints: Object) -> list[Group]:
                 _mirrored(address, ready)
                 for field, ready in (("addresses", True), ("notReadyAddresses", False))
                 for address in subset.get(field) or ()
+                if ":" not in address["ip"]  # no IPv6 here
             )[:LARGEST],
         )
         for subset in endpoints.get("subsets") or ()

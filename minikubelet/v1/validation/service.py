@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import AddressValueError, IPv4Address, ip_address
+from ipaddress import IPv4Address, ip_address
 
 from minikubelet.v1 import endpoint_slice, endpoints
 from minikubelet.v1.base import IntOrString
@@ -211,23 +211,31 @@ def _cluster_ips(spec: ServiceSpec) -> Errors:
         if address == HEADLESS:
             if index or len(addresses) > 1:
                 yield invalid(path, address, "may not be set to 'None' when there are other addresses")
-        else:
-            yield from each_invalid(path, address, names.ip_address(address))
+        elif details := _not_an_address(address):
+            yield from each_invalid(path, address, details)
+        elif ip_address(address).version != 4:
+            yield invalid(path, address, "expected an IPv4 value as indicated by `ipFamilies[0]`")
 
 
 def _address(path: str, address: str) -> Errors:
     """Of another machine, as the rest of the network sees it."""
-    details = names.ip_address(address)
+    details = _not_an_address(address)
     yield from each_invalid(path, address, details)
     if not details:
         yield from _special(path, address)
 
 
-def _special(path: str, text: str) -> Errors:
+def _not_an_address(text: str) -> list[str]:
+    """Without the leading zeros of old manifests of pods: who reads them as octal goes elsewhere."""
     try:
-        address = ip_address(text)
-    except (AddressValueError, ValueError):
-        return
+        ip_address(text)
+    except ValueError:
+        return [names.IP_TEXT]
+    return names.ip_address(text)
+
+
+def _special(path: str, text: str) -> Errors:
+    address = ip_address(text)
     if address.is_unspecified:
         yield invalid(path, text, f"may not be unspecified ({text})")
     if address.is_loopback:
@@ -320,7 +328,7 @@ def _slice_address(path: str, kind: str, address: str) -> Errors:
     if kind == "FQDN":
         yield from each_invalid(path, address, names.dns_subdomain(address))
         return
-    details = names.ip_address(address)
+    details = _not_an_address(address)
     if not details and ip_address(address).version != (6 if kind == "IPv6" else 4):
         details = [f"must be a valid {kind} address"]
     yield from each_invalid(path, address, details)

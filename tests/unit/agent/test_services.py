@@ -152,6 +152,16 @@ def test_an_external_name_is_an_alias(store: Store, names: ClusterNames) -> None
     assert records(names, "x.far.shop.svc") is None
 
 
+def test_what_has_no_place_in_dns_is_left_out(store: Store, names: ClusterNames) -> None:
+    spec = {"type": "ExternalName", "externalName": f"{'x' * 64}.com"}
+    store.create("services", {"metadata": {"name": "long", "namespace": "shop"}, "spec": spec})
+    store.create("services", service("six", "None"))
+    store.create(SLICES, {**slice_of("six", endpoint("fd00::1")), "addressType": "IPv6"})
+
+    assert records(names, "long.shop.svc") == []
+    assert records(names, "six.shop.svc") == []
+
+
 def test_a_service_comes_before_pods_of_its_name(store: Store, names: ClusterNames) -> None:
     pod = {
         "metadata": {"name": "web", "namespace": "shop"},

@@ -194,6 +194,17 @@ def test_endpoints_written_by_hand_are_mirrored(api: Api) -> None:
     assert found["ports"] == [{"name": "", "protocol": "TCP", "port": 5432}]
 
 
+def test_a_status_that_makes_no_sense_harms_nobody_else() -> None:
+    behind = {"metadata": {"name": "web"}, "spec": {"selector": {"a": "b"}, "ports": [{"port": 80}]}}
+    metadata = {"name": "p", "namespace": "default", "uid": "u", "labels": {"a": "b"}}
+    pods = [
+        {"metadata": metadata, "spec": {"containers": []}, "status": {"podIP": address}}
+        for address in ("nonsense", "010.0.0.1", "", "fd00::1", "10.244.0.5")
+    ]
+
+    assert [backend.address for backend in backends_of(behind, pods)] == ["10.244.0.5"]
+
+
 def test_a_slice_has_a_hundred_endpoints_at_most() -> None:
     behind = {"metadata": {"name": "web"}, "spec": {"selector": {"a": "b"}, "ports": [{"port": 80}]}}
     pods = [

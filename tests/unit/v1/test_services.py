@@ -121,6 +121,22 @@ def test_what_the_types_get_besides() -> None:
             id="address",
         ),
         pytest.param(
+            {"ports": [HTTP], "clusterIP": "010.96.0.5"},
+            [
+                'spec.clusterIPs[0]: Invalid value: "010.96.0.5": must be a valid IP address, '
+                "(e.g. 10.9.8.7 or 2001:db8::ffff)"
+            ],
+            id="octal?",
+        ),
+        pytest.param(
+            {"ports": [HTTP], "clusterIP": "fd00::1"},
+            [
+                'spec.clusterIPs[0]: Invalid value: "fd00::1": expected an IPv4 value as indicated by '
+                "`ipFamilies[0]`"
+            ],
+            id="the other family",
+        ),
+        pytest.param(
             {"ports": [HTTP], "ipFamilies": ["IPv6"]},
             ['spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'],
             id="IPv6",
