@@ -131,26 +131,26 @@ def test_a_pod_that_is_lost_comes_back_and_one_too_many_goes(agent: Agent) -> No
 def test_an_agent_killed_in_the_middle_of_a_rollout_ends_it_without_doubled_pods(fresh_agent: Agent) -> None:
     agent = fresh_agent
     agent.start()
-    agent.apply(deployment("mid", strategy={"type": "Recreate"}))
-    agent.apply(deployment("roll"))
+    agent.apply(deployment("mid", replicas=2, strategy={"type": "Recreate"}))
+    agent.apply(deployment("roll", replicas=2))
     agent.run("rollout", "status", "deploy/roll", limit=60)
     agent.run("rollout", "status", "deploy/mid", limit=60)
-    agent.apply(deployment("roll", "green"))
-    agent.apply(deployment("mid", "green"))
+    agent.apply(deployment("roll", "green", 2))
+    agent.apply(deployment("mid", "green", 2, strategy={"type": "Recreate"}))
     until(lambda: "green" in colors(agent), what="the rollout under way")
     agent.stop(signal.SIGKILL)
     agent.start()
     agent.run("rollout", "status", "deploy/roll", limit=60)
     agent.run("rollout", "status", "deploy/mid", limit=60)
-    until(lambda: len(listed(agent, "pods")) == 6, what="the old pods gone")
-    assert colors(agent) == ["green"] * 6
+    until(lambda: len(listed(agent, "pods")) == 4, what="the old pods gone")
+    assert colors(agent) == ["green"] * 4
     assert len(listed(agent, "rs")) == 4
     made = [
         event
         for event in listed(agent, "events")
         if event["reason"] == "SuccessfulCreate" and event["involvedObject"]["kind"] == "ReplicaSet"
     ]
-    assert sum(event["count"] for event in made) == 12  # each pod once
+    assert sum(event["count"] for event in made) == 8  # each pod once
 
 
 def test_a_job_that_fails_waits_longer_each_time_and_ends(agent: Agent) -> None:
@@ -188,7 +188,7 @@ def test_a_job_counts_each_pod_once_though_the_agent_is_killed(fresh_agent: Agen
         job(
             "parts",
             "sleep 0.$JOB_COMPLETION_INDEX; hostname",
-            completions=9,
+            completions=6,
             parallelism=3,
             completionMode="Indexed",
         )
@@ -198,10 +198,10 @@ def test_a_job_counts_each_pod_once_though_the_agent_is_killed(fresh_agent: Agen
     agent.start()
     agent.run("wait", "--for=condition=complete", "job/parts", "--timeout=60s", limit=70)
     status = object_(agent, "job", "parts")["status"]
-    assert (status["succeeded"], status["completedIndexes"], status.get("failed", 0)) == (9, "0-8", 0)
-    assert agent.run("logs", "-l", "batch.kubernetes.io/job-completion-index=7") == "parts-7\n"
+    assert (status["succeeded"], status["completedIndexes"], status.get("failed", 0)) == (6, "0-5", 0)
+    assert agent.run("logs", "-l", "batch.kubernetes.io/job-completion-index=4") == "parts-4\n"
     pods = listed(agent, "pods")
-    assert len(pods) == 9
+    assert len(pods) == 6
     assert all("finalizers" not in pod["metadata"] for pod in pods)
     agent.run("delete", "job", "parts", "--cascade=foreground")
     assert listed(agent, "pods") == []
