@@ -19,7 +19,7 @@ from minikubelet.v1 import from_dict
 from minikubelet.v1.decode import FieldValidation
 from minikubelet.v1.decode import decode as decode_struct
 from minikubelet.v1.label_selectors import to_text
-from minikubelet.v1.meta import LabelSelector
+from minikubelet.v1.meta import LabelSelector, ObjectMeta
 from minikubelet.v1.scale import Scale, ScaleSpec
 from minikubelet.v1.validation.field import not_negative
 
@@ -67,12 +67,16 @@ def _write(call: Call, change: Any) -> web.StreamResponse:
         validation: FieldValidation = options.validation  # type: ignore[assignment]
         scale, warnings = decode_struct(wanted, Scale, validation)
         options.warnings.extend(warnings)
-        replicas = (scale.spec or ScaleSpec()).replicas or 0
+        meta, replicas = scale.metadata or ObjectMeta(), (scale.spec or ScaleSpec()).replicas or 0
+        if meta.name not in (None, call.name):
+            raise BadRequest(
+                f"the name of the object ({meta.name}) does not match the name on the URL ({call.name})"
+            )
         errors = list(not_negative("spec.replicas", replicas))
         if errors:
             raise Invalid.of("Scale", call.name, errors, group="autoscaling")
-        given = scale.metadata.resource_version if scale.metadata else None
-        metadata = {**obj["metadata"], "resourceVersion": given or obj["metadata"]["resourceVersion"]}
+        revision = meta.resource_version or obj["metadata"]["resourceVersion"]
+        metadata = {**obj["metadata"], "resourceVersion": revision}
         return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": replicas}}
 
     updated = call.objects.update(call.resource, call.namespace, call.name, scaled, options)

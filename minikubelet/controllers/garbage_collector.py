@@ -147,8 +147,9 @@ class GarbageCollector:
                 yield BY_KEY[resource], obj
 
     def _state(self, reference: Object, dependent: Object) -> Owner:
-        if (reference["apiVersion"], reference["kind"]) not in KINDS:
-            return Owner.SOLID  # of a kind that is not served here: who knows
+        info = KINDS.get((reference["apiVersion"], reference["kind"]))
+        if info is None or (info.namespaced and not dependent["metadata"].get("namespace")):
+            return Owner.SOLID  # of a kind that is not served, or in no particular namespace: who knows
         return state_of(reference, self._find(reference, dependent))
 
     def _find(self, reference: Object, dependent: Object) -> Object | None:

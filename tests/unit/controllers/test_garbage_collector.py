@@ -149,6 +149,14 @@ def test_an_owner_of_a_kind_that_is_not_served_is_left_alone(objects):
     assert names(objects) == ["child"]
 
 
+def test_what_has_no_namespace_has_no_owner_in_one(objects):
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}
+    body = {"metadata": {"name": "shop", "ownerReferences": [reference]}}
+    objects.create(BY_KEY["namespaces"], "", body, WriteOptions())
+    settle(objects)
+    assert "deletionTimestamp" not in objects.get(BY_KEY["namespaces"], "", "shop")["metadata"]
+
+
 def test_the_state_of_an_owner():
     reference = {"uid": "1"}
     assert state_of(reference, None) is Owner.ABSENT
