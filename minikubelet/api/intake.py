@@ -21,6 +21,7 @@ from minikubelet.v1.service import Service
 from minikubelet.v1.service_cautions import service_warnings
 from minikubelet.v1.templates import below, described_pod
 from minikubelet.v1.validation import validate, validate_update
+from minikubelet.v1.zero_values import complete_status
 
 if TYPE_CHECKING:
     from minikubelet.api.objects import WriteOptions
@@ -59,7 +60,9 @@ def decode(info: ResourceInfo, body: Object, options: WriteOptions) -> Object:
     """Only known fields, each of the right type, no nulls. Raises BadRequest."""
     struct, warnings = decode_struct(body, info.type, cast("FieldValidation", options.validation))
     options.warnings.extend(warnings)
-    return to_dict(struct)
+    obj = to_dict(struct)
+    complete_status(obj, info.type)
+    return obj
 
 
 def with_defaults(info: ResourceInfo, obj: Object) -> Object:

@@ -1,15 +1,15 @@
 """Requests made up from the OpenAPI documents: mostly what they promise to take, often a little wrong.
 
-`requests(documents)` is a hypothesis strategy. A body follows its schema (a few fields at each level, and
-those that are required); now and then something of another type stands in a field's place. Names come from a
-small set, so that requests meet each other's objects.
+`requests(documents, examples)` is a hypothesis strategy. A body follows its schema (a few fields at each
+level, and those that are required), or is an example of its kind with one thing changed; now and then
+something of another type stands in a field's place. Names come from a small set, so that requests meet each
+other's objects.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -85,23 +85,69 @@ class Operation:
     body: Any  # a strategy
 
 
-def requests(documents: dict[str, Any]) -> st.SearchStrategy[Request]:
-    """Every operation of every document is as likely as any other."""
-    found = [operation for document in documents.values() for operation in _operations(document)]
+def requests(documents: dict[str, Any], examples: dict[str, Schema]) -> st.SearchStrategy[Request]:
+    """Every operation of every document is as likely as any other; `examples` by kind."""
+    found = [operation for document in documents.values() for operation in _operations(document, examples)]
     return st.sampled_from(found).flatmap(_request)
 
 
-def _operations(document: dict[str, Any]) -> list[Operation]:
-    schemas = document["components"]["schemas"]
+def _operations(document: dict[str, Any], examples: dict[str, Schema]) -> list[Operation]:
+    """The operations of one document whose answer has an end."""
+    operations = []
+    whole, sparse = _Values(document, sparse=False), _Values(document, sparse=True)
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method == "parameters" or operation["x-kubernetes-action"] == "connect":
+                continue
+            content = operation.get("requestBody", {}).get("content", {})
+            schema = next((one["schema"] for one in content.values()), None)
+            if method == "patch":
+                schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            names = tuple(
+                one["name"] for one in operation.get("parameters", ()) if one["name"] not in STREAMED
+            )
+            body: Any = st.none()
+            if schema is not None:
+                body = whole.of(schema)
+                example = examples.get(operation["x-kubernetes-group-version-kind"]["kind"])
+                if example is not None and method != "delete":
+                    body |= _changed(example, sparse.of(schema)) | _changed(example, sparse.of(schema))
+                body = _mostly(body)
+            operations.append(Operation(method.upper(), path, names, body))
+    return operations
 
-    @cache
-    def named(name: str, depth: int) -> st.SearchStrategy[Any]:
-        return _value(schemas[name], depth)
 
-    def _value(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
+def _changed(example: Schema, changes: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return changes.map(lambda change: _laid_over(example, change))
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    """Objects are merged, lists item by item; everything else is replaced."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        kept = {name: value for name, value in below.items() if name not in above}
+        return kept | {
+            name: _laid_over(below[name], value) if name in below else value for name, value in above.items()
+        }
+    if isinstance(below, list) and isinstance(above, list) and below:
+        return [_laid_over(below[0], item) for item in above] or below
+    return above
+
+
+class _Values:
+    """Values that follow the schemas of a document. `sparse`: at most one field at each level."""
+
+    def __init__(self, document: dict[str, Any], *, sparse: bool) -> None:
+        self._schemas = document["components"]["schemas"]
+        self._sparse = sparse
+        self._named: dict[tuple[str, int], st.SearchStrategy[Any]] = {}
+
+    def of(self, schema: Schema, depth: int = 0) -> st.SearchStrategy[Any]:
         reference = schema.get("$ref") or next((one["$ref"] for one in schema.get("allOf", ())), None)
         if reference is not None:
-            return named(reference.removeprefix(REFERENCE), depth)
+            key = reference.removeprefix(REFERENCE), depth
+            if key not in self._named:
+                self._named[key] = self.of(self._schemas[key[0]], depth)
+            return self._named[key]
         if "oneOf" in schema:
             return TEXTS | NUMBERS
         kind = schema.get("type")
@@ -116,46 +162,30 @@ def _operations(document: dict[str, Any]) -> list[Operation]:
         if depth >= DEEPEST:
             return ANYTHING
         if kind == "array":
-            return st.lists(st.deferred(lambda: _value(schema["items"], depth + 1)), max_size=2)
+            return st.lists(st.deferred(lambda: self.of(schema["items"], depth + 1)), max_size=2)
         if "additionalProperties" in schema:
-            inner = st.deferred(lambda: _value(schema["additionalProperties"], depth + 1))
+            inner = st.deferred(lambda: self.of(schema["additionalProperties"], depth + 1))
             return st.dictionaries(TEXTS, inner, max_size=2)
-        if "properties" in schema:
-            return _object(schema, depth)
-        return ANYTHING
+        return self._object(schema, depth) if "properties" in schema else ANYTHING
 
-    def _object(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
+    def _object(self, schema: Schema, depth: int) -> st.SearchStrategy[Any]:
         properties = schema["properties"]
-        chosen = st.lists(st.sampled_from(sorted(properties)), max_size=4, unique=True)
+        most = 1 if self._sparse else 4
+        chosen = st.lists(st.sampled_from(sorted(properties)), max_size=most, unique=True)
         required = set(schema.get("required", ())) | ({"metadata", "spec"} & properties.keys())
 
         @st.composite
         def made(draw: st.DrawFn) -> Any:
             value = {}
-            for name in sorted(required | set(draw(chosen))):
+            names = set(draw(chosen)) | (set() if self._sparse else required)
+            for name in sorted(names):
                 wrong = draw(st.integers(0, 30)) == 0
-                value[name] = draw(ANYTHING if wrong else _value(properties[name], depth + 1))
+                value[name] = draw(ANYTHING if wrong else self.of(properties[name], depth + 1))
             if draw(st.integers(0, 40)) == 0:
                 value["unknown"] = draw(ANYTHING)
             return value
 
         return made()
-
-    operations = []
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            if method == "parameters" or operation["x-kubernetes-action"] == "connect":
-                continue
-            content = operation.get("requestBody", {}).get("content", {})
-            schema = next((one["schema"] for one in content.values()), None)
-            if method == "patch":
-                schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-            names = tuple(
-                one["name"] for one in operation.get("parameters", ()) if one["name"] not in STREAMED
-            )
-            body = st.none() if schema is None else _mostly(_value(schema, 0))
-            operations.append(Operation(method.upper(), path, names, body))
-    return operations
 
 
 @st.composite

@@ -22,17 +22,31 @@ from tests.unit.api.fuzzing import Request, requests
 
 DOCUMENTS = {version: json.loads(openapi.document(version) or b"") for version in group_versions()}
 AGAIN = 40  # requests after which what they have deleted is made again
-NEEDS = {
-    "Deployment": {"selector": {"matchLabels": {"a": "b"}}},
-    "ReplicaSet": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}},
-    "Job": {"suspend": True},
-    "Service": {"ports": [{"port": 80}]},
-    "PersistentVolumeClaim": {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": "1Gi"}},
-    },
-}
 EXAMPLES = int(os.environ.get("MK_FUZZ", "0"))
+CONTAINER = {"name": "main", "image": "localhost/host"}
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [CONTAINER]}}
+SELECTED = {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE, "replicas": 0}
+# One of each kind that can be made.
+OBJECTS: dict[str, dict[str, Any]] = {
+    "ConfigMap": {"data": {"a": "b"}},
+    "Deployment": {"spec": SELECTED},
+    "Endpoints": {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}]},
+    "EndpointSlice": {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}]},
+    "Job": {"spec": {"suspend": True, "template": {"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}},
+    "Lease": {"spec": {"holderIdentity": "me"}},
+    "Namespace": {},
+    "Node": {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}},
+    "PersistentVolumeClaim": {
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    },
+    "Pod": pod("web", labels={"app": "web"}),
+    "PodTemplate": {"template": TEMPLATE},
+    "PriorityClass": {"value": 1},
+    "ReplicaSet": {"spec": SELECTED},
+    "Secret": {"stringData": {"a": "b"}},
+    "Service": {"spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}},
+    "ServiceAccount": {},
+}
 
 
 class Errors(logging.Handler):
@@ -51,30 +65,15 @@ class Errors(logging.Handler):
 
 
 def make_objects(api: Api) -> None:
-    """One of every kind that can be made, called web."""
-    container = {"name": "main", "image": "localhost/host"}
-    for version, document in DOCUMENTS.items():
+    """One of every kind, called web."""
+    for document in DOCUMENTS.values():
         for path, operations in document["paths"].items():
-            if "post" not in operations or "{name}" in path:
-                continue
-            kind = operations["post"]["x-kubernetes-group-version-kind"]["kind"]
-            body: dict[str, Any] = {"metadata": {"name": "web"}}
-            if kind in NEEDS:
-                body["spec"] = dict(NEEDS[kind])
-            if kind == "Pod":
-                body = pod("web", labels={"app": "web"})
-            elif kind == "EndpointSlice":
-                body |= {"addressType": "IPv4", "endpoints": []}
-            elif kind == "PriorityClass":
-                body["value"] = 1
-            elif kind == "Event" and version == "v1":
-                body["involvedObject"] = {"namespace": "default"}
-            elif version in ("apps/v1", "batch/v1"):
-                spec = {"containers": [container], **({"restartPolicy": "Never"} if kind == "Job" else {})}
-                body["spec"]["template"] = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
-            elif kind == "PodTemplate":
-                body["template"] = {"spec": {"containers": [container]}}
-            api.post(path.replace("{namespace}", "default"), body)
+            if "post" in operations and "{name}" not in path:
+                kind = operations["post"]["x-kubernetes-group-version-kind"]["kind"]
+                body = {**OBJECTS.get(kind, {}), "metadata": {"name": "web"}}
+                if kind == "Event":
+                    body["involvedObject"] = {"namespace": "default"}
+                api.post(path.replace("{namespace}", "default"), body)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +96,7 @@ def server():
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(request=requests(DOCUMENTS))
+@given(request=requests(DOCUMENTS, OBJECTS))
 def test_no_request_finds_an_error_of_the_server(server, request: Request):
     if server.asked % AGAIN == 0:
         make_objects(server)

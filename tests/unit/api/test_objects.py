@@ -8,6 +8,7 @@ import pytest
 
 from minikubelet.errors import FieldError
 from tests.unit.api.conftest import PODS, pod
+from tests.unit.api.test_reading import TABLE
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -393,3 +394,15 @@ def test_quotas_and_limit_ranges_are_empty_lists_that_say_why(api):
         assert (answer.code, answer.json["reason"]) == (405, "MethodNotAllowed")
         assert answer.json["message"].startswith(f"{plural} cannot be made or changed: this node ")
         assert api.get(f"{path}/x").json["message"] == f'{plural} "x" not found'
+
+
+def test_a_status_has_at_least_what_it_cannot_do_without(api):
+    api.post(PODS, pod("a"))
+    status = {"conditions": [{}], "containerStatuses": [{"state": {"terminated": {}}}], "podIPs": [{}]}
+    answer = api.request("PUT", f"{PODS}/a/status", {**pod("a"), "status": status})
+    assert answer.code == 200
+    found = api.get(f"{PODS}/a").json["status"]
+    assert found["conditions"] == [{"type": "", "status": ""}]
+    assert found["containerStatuses"][0]["name"] == ""
+    assert found["containerStatuses"][0]["state"] == {"terminated": {"exitCode": 0}}
+    assert api.request("GET", PODS, accept=TABLE).code == 200
