@@ -239,35 +239,6 @@ ENUMS: dict[tuple[str, str], tuple[str, ...]] = {
     ("VolumeMount", "mountPropagation"): ("Bidirectional", "HostToContainer", "None"),
 }
 
-# Lists that are maps: a server-side apply owns their items one by one. A list that is in neither table is
-# atomic. Where a strategic merge patch has another key than an apply, the first one is the patch's.
-LIST_KEYS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("*", "conditions"): ("type",),
-    ("*", "containers"): ("name",),
-    ("*", "env"): ("name",),
-    ("*", "ephemeralContainers"): ("name",),
-    ("*", "initContainers"): ("name",),
-    ("*", "resourceClaims"): ("name",),
-    ("*", "volumeDevices"): ("devicePath",),
-    ("*", "volumeMounts"): ("mountPath",),
-    ("*", "volumes"): ("name",),
-    ("Container", "ports"): ("containerPort", "protocol"),
-    ("EphemeralContainer", "ports"): ("containerPort", "protocol"),
-    ("NodeStatus", "addresses"): ("type",),
-    ("ObjectMeta", "ownerReferences"): ("uid",),
-    ("PodSpec", "hostAliases"): ("ip",),
-    ("PodSpec", "imagePullSecrets"): ("name",),
-    ("PodSpec", "schedulingGates"): ("name",),
-    ("PodSpec", "topologySpreadConstraints"): ("topologyKey", "whenUnsatisfiable"),
-    ("PodStatus", "hostIPs"): ("ip",),
-    ("PodStatus", "podIPs"): ("ip",),
-    ("PodStatus", "resourceClaimStatuses"): ("name",),
-    ("ResourceRequirements", "claims"): ("name",),
-    ("ServiceAccount", "secrets"): ("name",),
-    ("ServiceSpec", "ports"): ("port", "protocol"),
-}
-LIST_SETS = frozenset({("ObjectMeta", "finalizers"), ("NodeSpec", "podCIDRs")})
-
 
 def required(struct: str) -> tuple[str, ...]:
     """The fields a struct cannot do without."""

@@ -1,9 +1,9 @@
 """Which lists are really maps or sets, and which maps and structs count as one value: KEP-555's topology.
 
 Kubernetes writes it as markers beside the Go fields (`listType`, `mapType`, `patchStrategy`), and every
-OpenAPI document repeats it. Two kinds of writing read it here: server-side apply owns and merges by it
-(`v1.managed_fields`), strategic merge finds its merge keys in it (`api.patches`). The tables below name only
-what differs from the rule; the types come from the structs (`v1.schema`).
+OpenAPI document repeats it. It is read here three times: server-side apply owns and merges by it
+(`v1.managed_fields`), strategic merge finds its merge keys in it (`api.patches`), `api.openapi` tells it. The
+tables below name only what differs from the rule; the types come from the structs (`v1.schema`).
 
 Source: the markers of Kubernetes 1.33, by `STRUCT.FIELD`.
 """
@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 
 from minikubelet.v1.base import Object
-from minikubelet.v1.schema import Field, Shape, Type, fields_of
+from minikubelet.v1.schema import Shape, Type, fields_of
 
 _CONDITIONS = ("type",)
 
@@ -73,9 +73,7 @@ SETS = frozenset(
     }
 )
 # Maps and structs that are one value; all others are granular, their fields have owners of their own.
-ATOMIC_MAPS = frozenset(
-    {"PodSpec.nodeSelector", "ReplicationControllerSpec.selector", "ServiceSpec.selector"}
-)
+ATOMIC_MAPS = frozenset({"PodSpec.nodeSelector", "ServiceSpec.selector"})
 ATOMIC_STRUCTS = frozenset(
     {
         "ConfigMapKeySelector",
@@ -104,6 +102,14 @@ ATOMIC_STRUCTS = frozenset(
 PATCH_KEYS = {"JobStatus.conditions": "type", "PodStatus.hostIPs": "ip"}
 NOT_PATCHED_BY_KEY = frozenset({"ResourceRequirements.claims", "ResourceStatus.resources"})
 PATCHED_AS_SETS = frozenset({"ObjectMeta.finalizers", "NodeSpec.podCIDRs"})
+RETAINS_KEYS = frozenset(
+    {
+        "DeploymentSpec.strategy",
+        "PodSpec.resourceClaims",
+        "PodSpec.volumes",
+        "PodStatus.resourceClaimStatuses",
+    }
+)
 REPLACED_BY_PATCH = frozenset({"PodDisruptionBudgetSpec.selector"})
 
 # What Go always writes, also when it is empty: structs without a pointer, lists without `omitempty`. Nobody
@@ -199,11 +205,18 @@ def _node(place: str, type_: Type) -> Node:
     return LEAF
 
 
-def patch_key(struct: type[Object], field: Field) -> str | None:
+def patch_key(place: str) -> str | None:
     """The field by which strategic merge tells the items of this list apart; None: it has no merge key."""
-    place = f"{struct.__name__}.{field.name}"
     if place in PATCH_KEYS:
         return PATCH_KEYS[place]
     if place in KEYS and place not in NOT_PATCHED_BY_KEY:
         return KEYS[place][0]
     return None
+
+
+def patch_strategy(place: str) -> str:
+    """As the marker of that name: how strategic merge treats this field, and who makes patches should."""
+    if place in REPLACED_BY_PATCH:
+        return "replace"
+    merge = "merge" if place in PATCHED_AS_SETS or patch_key(place) is not None else ""
+    return ",".join(word for word in (merge, "retainKeys" if place in RETAINS_KEYS else "") if word)

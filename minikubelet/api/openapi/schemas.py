@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from minikubelet.api.openapi import names
-from minikubelet.v1 import base, descriptions, field_rules
+from minikubelet.v1 import base, descriptions, field_rules, topology
 from minikubelet.v1.meta import Resource
 from minikubelet.v1.resources import ResourceInfo
 from minikubelet.v1.schema import Field, Shape, Type, fields_of
@@ -137,6 +137,8 @@ class Schemas:
         self.made[name] = schema
         if required := field_rules.required(struct.__name__):
             schema["required"] = list(required)
+        if struct.__name__ in topology.ATOMIC_STRUCTS:
+            schema["x-kubernetes-map-type"] = "atomic"
         schema["properties"] = {
             field.name: self._property(struct, field)
             for field in sorted(fields_of(struct).values(), key=lambda field: field.name)
@@ -154,9 +156,7 @@ class Schemas:
         words = field_rules.rule(field_rules.ENUMS, struct.__name__, field.name)
         if words is not None:
             made["enum"] = list(words)
-        if field.type.shape is Shape.LIST:
-            made |= _list_rules(struct.__name__, field)
-        return made
+        return made | _topology(f"{struct.__name__}.{field.name}", field)
 
     def _type(self, kind: Type) -> Object:
         if kind.shape is Shape.STRUCT:
@@ -183,17 +183,20 @@ def _reference(name: str) -> Object:
     return {"allOf": [{"$ref": f"{names.REFERENCE}{name}"}]}
 
 
-def _list_rules(struct: str, field: Field) -> Object:
-    """How the items of a list are told apart: by keys, by themselves, or not at all."""
-    keys = field_rules.rule(field_rules.LIST_KEYS, struct, field.name)
-    is_map = keys is not None and field.type.item is not None and field.type.item.shape is Shape.STRUCT
-    if is_map:
-        return {
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": list(keys),
-            "x-kubernetes-patch-strategy": "merge",
-            "x-kubernetes-patch-merge-key": keys[0],
-        }
-    if (struct, field.name) in field_rules.LIST_SETS:
-        return {"x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge"}
-    return {"x-kubernetes-list-type": "atomic"}
+def _topology(place: str, field: Field) -> Object:
+    """What counts as one value, and how the items of a list are told apart: for appliers and for patches."""
+    rules: Object = {}
+    if field.type.shape is Shape.LIST:
+        rules["x-kubernetes-list-type"] = "atomic"
+        if place in topology.KEYS:
+            rules["x-kubernetes-list-type"] = "map"
+            rules["x-kubernetes-list-map-keys"] = list(topology.KEYS[place])
+        elif place in topology.SETS:
+            rules["x-kubernetes-list-type"] = "set"
+    elif place in topology.ATOMIC_MAPS:
+        rules["x-kubernetes-map-type"] = "atomic"
+    if strategy := topology.patch_strategy(place):
+        rules["x-kubernetes-patch-strategy"] = strategy
+    if key := topology.patch_key(place):
+        rules["x-kubernetes-patch-merge-key"] = key
+    return rules

@@ -104,7 +104,7 @@ def _merge_field(
     if place in PATCHED_AS_SETS:
         merged = present + [value for value in dict.fromkeys(map(_hashable, new)) if value not in present]
         return _ordered(merged, new if order is None else order, present, None)
-    key = patch_key(*field) if field is not None else None
+    key = patch_key(place)
     if key is None:
         return new
     assert inner is not None
