@@ -50,7 +50,8 @@ from minikubelet.shim import zygote
 zygote.main(int(sys.argv[2]))
 """
 _PACKET = 1 << 20
-_LINE_LIMIT = 32 << 20
+_LINE_LIMIT = 32 << 20  # bytes of an answer; asyncio reads up to twice that ahead
+_STREAM_LIMIT = 128 << 10  # of a stream: what the client has not taken yet waits in the pod
 
 Event = dict[str, Any]
 
@@ -174,14 +175,16 @@ def _fail(waiting: dict[int, asyncio.Future[Any]], error: Exception) -> None:
             future.set_exception(error)
 
 
-async def _open(directory: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open(
+    directory: Path, limit: int = _LINE_LIMIT
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to the shim of a directory, however long its path is."""
     try:
         fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     except OSError as error:
         raise ShimUnavailable(f"cannot connect to the shim in {directory}: {error.strerror}") from error
     try:
-        return await asyncio.open_unix_connection(f"/proc/self/fd/{fd}/{protocol.SOCKET}", limit=_LINE_LIMIT)
+        return await asyncio.open_unix_connection(f"/proc/self/fd/{fd}/{protocol.SOCKET}", limit=limit)
     except OSError as error:
         raise ShimUnavailable(f"cannot connect to the shim in {directory}: {error.strerror}") from error
     finally:
@@ -334,7 +337,7 @@ class ShimStream:
     @classmethod
     async def open(cls, directory: Path, op: str, **arguments: Any) -> ShimStream:
         """`op` is exec or attach. ShimRequestError when it cannot begin."""
-        stream = cls(*await _open(directory))
+        stream = cls(*await _open(directory, _STREAM_LIMIT))
         try:
             stream._writer.write(protocol.encode({"id": 1, "op": op, **arguments}))
             line = await stream._reader.readline()
