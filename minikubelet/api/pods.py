@@ -15,7 +15,7 @@ from minikubelet.api.bodies import read_object
 from minikubelet.api.options import read_delete_options, write_options
 from minikubelet.api.request import Call
 from minikubelet.api.streams.port_forward import serve as forward_ports
-from minikubelet.api.streams.remote_command import serve_session, wanted_streams
+from minikubelet.api.streams.remote_command import ATTACH, EXEC, serve_session, wanted_streams
 from minikubelet.api.streams.transport import command_client
 from minikubelet.errors import BadRequest, Conflict, FieldError, InternalError, Invalid
 from minikubelet.runtime.cri import PortConnection
@@ -103,7 +103,7 @@ async def exec_command(call: Call) -> web.StreamResponse:
             call.namespace, call.name, container, command, stdin=streams.stdin, tty=streams.tty
         )
 
-    return await serve_session(command_client(call, streams), streams, start, report_exit_code=True)
+    return await serve_session(command_client(call, streams), streams, start, EXEC)
 
 
 async def attach(call: Call) -> web.StreamResponse:
@@ -115,7 +115,7 @@ async def attach(call: Call) -> web.StreamResponse:
     def start() -> Any:
         return call.backend.attach(call.namespace, call.name, container, stdin=streams.stdin, tty=streams.tty)
 
-    return await serve_session(command_client(call, streams), streams, start, report_exit_code=False)
+    return await serve_session(command_client(call, streams), streams, start, ATTACH)
 
 
 async def port_forward(call: Call) -> web.StreamResponse:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from minikubelet.errors import PortForwardError, ShimError, ShimRequestError, ShimUnavailable
 from minikubelet.go_text import join_host_port, os_error
+from minikubelet.runtime import shim_socket
 from minikubelet.shim import protocol
 
 PORTION = 64 << 10
@@ -93,13 +93,11 @@ async def _connect(open_socket: OpenSocket, family: str, address: str, port: int
 
 
 async def open_socket(directory: Path, family: str) -> socket.socket:
-    """A TCP socket of the pod whose shim listens in `directory`, not blocking. Raises ShimError, OSError."""
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as shim:
+    """A TCP socket of the pod whose shim listens in `directory`, not blocking. Raises ShimError."""
+    with await shim_socket.connect(directory) as shim:
         try:
-            with _opened(directory) as at:
-                await loop.sock_connect(shim, f"/proc/self/fd/{at}/{protocol.SOCKET}")
-            await loop.sock_sendall(shim, protocol.encode({"id": 1, "op": "open_socket", "family": family}))
+            request = protocol.encode({"id": 1, "op": "open_socket", "family": family})
+            await asyncio.get_running_loop().sock_sendall(shim, request)
             answer, descriptors = await _receive(shim)
         except OSError as error:
             raise ShimUnavailable(f"the shim in {directory} is gone: {error.strerror}") from error
@@ -124,16 +122,6 @@ async def _receive(shim: socket.socket) -> tuple[bytes, list[int]]:
         loop.remove_reader(shim)
     answer, descriptors, _, _ = socket.recv_fds(shim, _LINE, 1, socket.MSG_CMSG_CLOEXEC)
     return answer, descriptors
-
-
-@contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    """A path in a socket address has at most 107 bytes; through a descriptor it is always short."""
-    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _name(address: tuple[str, int]) -> str:

@@ -36,7 +36,7 @@ START_ERROR_PREFIX = (
     "runc create failed: unable to start container process: error during container init: "
 )
 EXEC_ERROR_PREFIX = (
-    "rpc error: code = Unknown desc = failed to exec in container: failed to start exec: "
+    "failed to exec in container: failed to start exec: "
     "OCI runtime exec failed: exec failed: unable to start container process: "
 )
 
@@ -201,8 +201,13 @@ def start_error(record: ContainerRecord) -> str:
 
 
 def exec_error(error: ShimError) -> str:
-    """Why a command could not be started in a container, in containerd's words (3.6)."""
+    """Why a command could not be started in a container, in containerd's words."""
     return f"{EXEC_ERROR_PREFIX}{error}"
+
+
+def exec_sync_error(error: ShimError) -> str:
+    """The same as a probe hears it, over the CRI (3.6)."""
+    return f"rpc error: code = Unknown desc = {exec_error(error)}"
 
 
 def read_record(directory: Path) -> SandboxRecord | None:

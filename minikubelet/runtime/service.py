@@ -67,6 +67,7 @@ from minikubelet.runtime.sandbox import (
     Sandbox,
     applied_resources,
     exec_error,
+    exec_sync_error,
     read_record,
     resources_label,
     start_error,
@@ -294,7 +295,7 @@ class Service:
         sandbox = self._running(uid, container_id)
         process = ProcessSpec(argv=command, env=[], cwd="")
         answer = await self._ask(
-            sandbox, lambda shim: shim.exec_sync(container_id, process, timeout, limit), exec_error
+            sandbox, lambda shim: shim.exec_sync(container_id, process, timeout, limit), exec_sync_error
         )
         return ExecResult(*answer)
 

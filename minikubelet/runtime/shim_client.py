@@ -26,6 +26,7 @@ from typing import Any
 import minikubelet
 from minikubelet.errors import ProtocolError, ShimRequestError, ShimUnavailable
 from minikubelet.linux import cgroup
+from minikubelet.runtime import shim_socket
 from minikubelet.shim import protocol
 from minikubelet.shim.protocol import (
     EXIT,
@@ -178,17 +179,8 @@ def _fail(waiting: dict[int, asyncio.Future[Any]], error: Exception) -> None:
 async def _open(
     directory: Path, limit: int = _LINE_LIMIT
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to the shim of a directory, however long its path is."""
-    try:
-        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
-    except OSError as error:
-        raise ShimUnavailable(f"cannot connect to the shim in {directory}: {error.strerror}") from error
-    try:
-        return await asyncio.open_unix_connection(f"/proc/self/fd/{fd}/{protocol.SOCKET}", limit=limit)
-    except OSError as error:
-        raise ShimUnavailable(f"cannot connect to the shim in {directory}: {error.strerror}") from error
-    finally:
-        os.close(fd)
+    """A connection to the shim of a directory."""
+    return await asyncio.open_unix_connection(sock=await shim_socket.connect(directory), limit=limit)
 
 
 class ShimClient:
@@ -347,6 +339,9 @@ class ShimStream:
             if "error" in answer:
                 raise _error(answer["error"])
             stream.answer = answer["result"]
+        except OSError as error:
+            await stream.close()
+            raise ShimUnavailable(f"the shim in {directory} is gone") from error
         except BaseException:
             await stream.close()
             raise
@@ -381,7 +376,7 @@ class ShimStream:
                     yield EXIT, str(json.loads(payload)["exit_code"]).encode()
                     return
                 yield header[0], payload
-        except (asyncio.IncompleteReadError, ConnectionResetError) as error:
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise ShimUnavailable("the stream ended without an exit code") from error
 
     async def close(self) -> None:

@@ -160,12 +160,15 @@ class Connection:
         self._when_closed.append(callback)
 
     def close_when_written(self) -> None:
-        """Everything was said. The client reads it in its own time; what it still sends is not wanted."""
+        """Everything was said. The client reads it in its own time, and closes.
+
+        What it still sends is read and dropped: closing in the middle of that would take from it what it has
+        not read yet, the exit code above all.
+        """
         self._session = _Deaf()
         self._when_closed.clear()
         self._writer.close_when_written()
-        if not self._writer.open:
-            self.close()
+        self._reader.resume()
 
     def close(self) -> None:
         if not self._reader.open and not self._writer.open:

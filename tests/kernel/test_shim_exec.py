@@ -154,6 +154,21 @@ def test_much_data_passes_both_ways_without_growth(node: Node) -> None:
     assert memory_of(pod.pid) - before < 4 << 20
 
 
+def test_the_exit_code_arrives_though_input_is_still_on_its_way(node: Node) -> None:
+    container = node.pod().start("sleep", "1000")
+    for _ in range(5):
+        stream = container.stream("sh", "-c", "head -c 1 >/dev/null; exit 3", stdin=True)
+
+        async def type_on(stream: ShimStream = stream) -> None:
+            for _ in range(100):
+                await stream.write_stdin(bytes(65536))
+
+        node.wait(type_on())
+        until(lambda: alone(container))
+        node.wait(type_on())
+        assert output(node, stream) == ({}, 3)
+
+
 def test_a_client_that_does_not_read_stops_its_own_command_only(node: Node) -> None:
     pod = node.pod()
     container = pod.start("sleep", "1000")

@@ -45,6 +45,18 @@ class Streams:
     tty: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What differs between the two in how they end."""
+
+    failed: str  # the kubelet's words before a reason
+    report_exit_code: bool
+
+
+EXEC = Purpose("error executing command in container", report_exit_code=True)
+ATTACH = Purpose("error attaching to container", report_exit_code=False)  # the code is in the pod's status
+
+
 class Client(Protocol):
     """Who asked for an exec or attach, after the 101."""
 
@@ -80,23 +92,25 @@ async def serve_session(
     upgrade: AbstractAsyncContextManager[Client],
     streams: Streams,
     start: Callable[[], Awaitable[ExecSession]],
-    *,
-    report_exit_code: bool,
+    purpose: Purpose,
 ) -> web.StreamResponse:
     """Upgrade (what `transport.command_client` gave), start, pump, report."""
     async with upgrade as client:
         try:
             await client.wait_ready()
-            status = await _run(client, streams, start)
-            ended = status is SUCCESS or status.get("reason") == NON_ZERO_EXIT_CODE
-            await client.finish(SUCCESS if ended and not report_exit_code else status)
+            status = await _run(client, streams, start, purpose)
+            if status.get("reason") == NON_ZERO_EXIT_CODE and not purpose.report_exit_code:
+                status = SUCCESS
+            await client.finish(status)
         except ConnectionError as error:
-            log.debug("a client of %s has left: %s", client.response, error)
+            log.debug("a client has left: %s", error)
             client.abort()
     return client.response
 
 
-async def _run(client: Client, streams: Streams, start: Callable[[], Awaitable[ExecSession]]) -> Object:
+async def _run(
+    client: Client, streams: Streams, start: Callable[[], Awaitable[ExecSession]], purpose: Purpose
+) -> Object:
     """How it ended, as a Status."""
     try:
         session = await start()
@@ -105,7 +119,7 @@ async def _run(client: Client, streams: Streams, start: Callable[[], Awaitable[E
         finally:
             await session.close()
     except MinikubeletError as error:
-        return _failure(error)
+        return _failure(error, purpose)
 
 
 async def _pump(client: Client, session: ExecSession, streams: Streams) -> Object:
@@ -158,13 +172,15 @@ def exit_status(code: int) -> Object:
     }
 
 
-def _failure(error: MinikubeletError) -> Object:
+def _failure(error: MinikubeletError, purpose: Purpose) -> Object:
     if isinstance(error, ApiError):
         return error.status()
+    cause = f"{purpose.failed}: {error}"
     return {
         "metadata": {},
         "status": "Failure",
         "reason": "InternalError",
-        "message": str(error),
+        "message": f"Internal error occurred: {cause}",
+        "details": {"causes": [{"message": cause}]},
         "code": 500,
     }

@@ -207,7 +207,8 @@ class Encoder:
     """The other direction."""
 
     def __init__(self) -> None:
-        self._deflate = zlib.compressobj(zdict=DICTIONARY)
+        # Empty header blocks need no window of 32 KiB, which takes 256 KiB.
+        self._deflate = zlib.compressobj(wbits=11, memLevel=1, zdict=DICTIONARY)
 
     def syn_reply(self, stream_id: int) -> bytes:
         """The stream is accepted; there are no headers to tell."""

@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from minikubelet.api.streams import spdy
-from minikubelet.api.streams.upgrade import SILENCE, Line
+from minikubelet.api.streams.upgrade import SILENCE, Line, Nudge
 
 log = logging.getLogger(__name__)
 
 BUFFER_LIMIT = 256 << 10  # bytes received on all streams together that nobody has taken
 QUEUE_LIMIT = 8  # frames to be sent
 PIECE = 32 << 10  # bytes of a data frame that we send
+OUR_PING = 2  # even: of the server
 LINGER = 2.0  # seconds for a client to close the connection, when all is said
 
 
@@ -147,6 +148,8 @@ class Session:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Whoever opened us is known to us and knows us: zlib's memory is not left to the garbage collector.
+        del self._decoder, self._encoder
 
     async def wait_closed(self) -> None:
         """Returns when the client has gone, or has said what makes no sense."""
@@ -194,11 +197,16 @@ class Session:
             while data := await self._receive():
                 for frame in self._decoder.feed(data):
                     await self._act(frame)
-                while self.buffered >= BUFFER_LIMIT:
-                    self._room.clear()
-                    await self._room.wait()
+                if self.buffered >= BUFFER_LIMIT:
+                    await self._wait_for_room()
         except (spdy.SpdyError, ConnectionError, TimeoutError) as error:
             log.debug("a SPDY connection ends: %s", error)
+
+    async def _wait_for_room(self) -> None:
+        with Nudge(lambda: self.send(spdy.ping(OUR_PING)), self._outgoing.empty):
+            while self.buffered >= BUFFER_LIMIT:
+                self._room.clear()
+                await self._room.wait()
 
     async def _receive(self) -> bytes:
         """A client that pings does so all the time: when it falls silent it is gone."""
@@ -220,8 +228,9 @@ class Session:
                 if stream is not None:
                     stream.give_up()
             case spdy.Ping():
-                self._pinged = True
-                await self.send(spdy.ping(frame.ping_id))
+                if frame.ping_id != OUR_PING:
+                    self._pinged = True
+                    await self.send(spdy.ping(frame.ping_id))
 
     async def _open(self, frame: spdy.SynStream) -> None:
         if frame.stream_id <= self._last_id or frame.stream_id % 2 == 0:

@@ -3,9 +3,11 @@
 `bare_connection` takes the connection from aiohttp after the 101 and gives it back when it is lost, so that
 the cancellation of the request still works. `WebSocketLine` is the same stream of bytes inside a WebSocket.
 
-Three ways to vanish, three ways to notice: a process that ends closes its socket, which is read at once, and
-by `watch_client` even while nobody reads because the process in the pod does not take its input; a machine
-that is gone does not answer TCP's keep-alive; and a client that has sent pings and falls silent is gone
+Ways to vanish, and how each is noticed. A process that ends closes its socket, which is read at once, and by
+`watch_client` even while nobody reads because the process in the pod does not take its input. But what stands
+before the end in the client's kernel then, and finds no room here, holds back the end itself: so a client
+that has to wait is sent a ping now and then (`Nudge`), which a closed socket answers with a reset. A machine
+that is gone does not answer TCP's keep-alive. A client that has sent pings and falls silent is gone
 (`SILENCE`: kubectl pings every 5 or 10 s and gives the server up by the same rule). Nobody is expected to
 *answer* pings: the Python client does so only while somebody reads from it.
 """
@@ -15,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
@@ -24,6 +26,7 @@ from aiohttp import WSMsgType, web
 SILENCE = 61.0  # seconds; as kubectl's own
 LINE_BUFFER = 64 << 10  # bytes; asyncio stops reading at twice that
 KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))  # seconds
+NUDGE = 0.5  # seconds
 _LOOK_AGAIN = 0.2  # seconds
 
 
@@ -99,6 +102,32 @@ async def bare_connection(
     )
 
 
+class Nudge:
+    """`with` this, a client is made to wait: it is sent pings meanwhile, as long as it takes them."""
+
+    def __init__(self, ping: Callable[[], Awaitable[None]], may_ping: Callable[[], bool]) -> None:
+        self._ping, self._may_ping = ping, may_ping
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
+        self._timer = self._loop.call_later(NUDGE, self._tick)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(NUDGE, self._tick)
+        if self._may_ping() and (self._task is None or self._task.done()):
+            self._task = self._loop.create_task(self._send(), name="nudge")
+
+    async def _send(self) -> None:
+        with suppress(ConnectionError):  # who waits hears of it otherwise
+            await self._ping()
+
+
 def abort(http: web.BaseRequest) -> None:
     """Cut the connection. (What closes it waits for the client to take what it was sent.)"""
     if http.transport is not None:
@@ -122,6 +151,8 @@ def watch_client(http: web.BaseRequest) -> Iterator[None]:
     def look() -> None:
         """What still lies in the socket may be worth reading: only who does not read loses it."""
         nonlocal timer
+        if not watch.poll(0):
+            return  # woken for nothing
         loop.remove_reader(watch.fileno())
         if not transport.is_closing() and not transport.is_reading():
             transport.abort()

@@ -15,7 +15,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from minikubelet.api import respond
 from minikubelet.api.request import Call
 from minikubelet.api.streams.remote_command import ERROR, RESIZE, STDIN, terminal_size
-from minikubelet.api.streams.upgrade import SILENCE, abort, watch_client
+from minikubelet.api.streams.upgrade import SILENCE, Nudge, abort, watch_client
 from minikubelet.errors import BadRequest
 from minikubelet.runtime.cri import ExecSession
 
@@ -42,9 +42,14 @@ class Channels:
     silent is noticed.
     """
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, call: Call, socket: web.WebSocketResponse) -> None:
         self.socket = socket
+        self._http = call.http
         self._pinged = False
+        self.waiting = Nudge(socket.ping, self._has_taken_all)
+
+    def _has_taken_all(self) -> bool:
+        return self._http.transport is not None and not self._http.transport.get_write_buffer_size()
 
     async def send(self, channel: int, data: bytes) -> None:
         await self.socket.send_bytes(bytes([channel]) + data)
@@ -74,7 +79,7 @@ class WebSocketClient:
     def __init__(self, call: Call, socket: web.WebSocketResponse) -> None:
         self.response = socket
         self._http = call.http
-        self._channels = Channels(socket)
+        self._channels = Channels(call, socket)
 
     async def wait_ready(self) -> None:
         return
@@ -87,7 +92,8 @@ class WebSocketClient:
             channel, data = received
             if channel == STDIN:
                 if data:
-                    await session.write_stdin(data)
+                    with self._channels.waiting:
+                        await session.write_stdin(data)
             elif channel == RESIZE:
                 size = terminal_size(data)
                 if size is not None:

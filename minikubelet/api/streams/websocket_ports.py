@@ -47,7 +47,7 @@ def _port(text: str) -> int:
 
 async def serve(call: Call, socket: web.WebSocketResponse, ports: list[int], connect: Connect) -> None:
     """Until every port has ended, or the client leaves."""
-    channels = Channels(socket)
+    channels = Channels(call, socket)
     with watch_client(call.http):
         try:
             for index, port in enumerate(ports):
@@ -84,7 +84,8 @@ async def _input(channels: Channels, ports: list[_Port]) -> None:
         if channel == CLOSE and data[:1] and data[0] % 2 == 0 and data[0] // 2 < len(ports):
             await ports[data[0] // 2].end()
         elif channel % 2 == 0 and channel // 2 < len(ports):
-            await ports[channel // 2].write(data)
+            with channels.waiting:
+                await ports[channel // 2].write(data)
 
 
 class _Port:
