@@ -155,7 +155,7 @@ async def _serve(
             pods=PodsDoor(str(network.gateway), configuration.clusterDomain),
         )
         stack.push_async_callback(server.close)
-        controllers = Controllers(server.objects, server.root_ca)
+        controllers = Controllers(server.objects, server.root_ca, server.for_pods)
         controllers.start()
         stack.push_async_callback(controllers.stop)
         proxy = ServiceProxy(store, services)

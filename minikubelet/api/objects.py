@@ -54,7 +54,7 @@ class Objects:
         self.store = store
         self._refuse = refuse
         self.token_volumes = False  # do new pods get a token, because there is a port to show it at
-        self._services = ServiceAddresses(IPv4Network(service_cidr))
+        self.services = ServiceAddresses(IPv4Network(service_cidr))
 
     # Reading.
 
@@ -121,7 +121,7 @@ class Objects:
         obj = intake.complete(info, obj, options, refuse=self._refuse)
         self._check_namespace(info, obj)
         if info.key == "services":
-            self._services.complete(obj, self.store)
+            self.services.complete(obj, self.store)
         with self._maybe_rehearsal(options.dry_run):
             created = self.store.create(info.stored, conversion.stored(info, obj))
         if options.dry_run:
@@ -152,7 +152,7 @@ class Objects:
             kinds.prepare_update(info, obj, old)
             obj = intake.complete(info, obj, options, old, refuse=self._refuse)
             if info.key == "services":
-                self._services.complete(obj, self.store)
+                self.services.complete(obj, self.store)
         obj["metadata"]["managedFields"] = entries
         if not applied:
             obj = _tracked(info, old, obj, options, subresource or options.recorded_as)

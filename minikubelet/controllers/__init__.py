@@ -20,6 +20,7 @@ from minikubelet.controllers import (
     endpoints,
     garbage_collector,
     jobs,
+    kubernetes_service,
     namespaces,
     replica_sets,
     service_accounts,
@@ -44,9 +45,12 @@ CONTROLLERS: dict[str, Callable[[Objects], Awaitable[None]]] = {
 class Controllers:
     """All of them at work. One that fails is a bug, and ends the agent: containers survive that."""
 
-    def __init__(self, objects: Objects, root_ca: str = "") -> None:
-        """`root_ca` is what pods trust the API by; without one there is no port for them."""
+    def __init__(self, objects: Objects, root_ca: str = "", door: tuple[str, int] | None = None) -> None:
+        """`root_ca` is what pods trust the API by, `door` the address and port where they find it; without
+        HTTPS there is neither.
+        """
         self._stories = {name: keep(objects) for name, keep in CONTROLLERS.items()}
+        self._stories["Service kubernetes"] = kubernetes_service.keep(objects, door)
         if root_ca:
             self._stories["root CA"] = root_certificate.keep(objects, root_ca)
         self._tasks: list[asyncio.Task[None]] = []

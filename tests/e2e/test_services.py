@@ -95,7 +95,7 @@ def shop(agent: Agent) -> Iterator[Agent]:
         agent.wait_running(name)
     until(lambda: set(ready(agent)) == {"clerk-1", "clerk-2"}, what=lambda: f"both ready\n{agent.report()}")
     yield agent
-    agent.run("delete", "service", "--all")
+    agent.run("delete", "service", "shop", "bare", "other", "--ignore-not-found")
 
 
 def ready(agent: Agent) -> list[str]:
@@ -214,6 +214,25 @@ def test_everything_goes_on_without_an_agent_and_with_the_next_one(shop: Agent) 
     table = f"minikubelet-{shop.bridge}-services"
     subprocess.run(["nft", "delete", "table", "ip", table], check=True)
     until(lambda: from_node(where, 80) == "clerk-1 clerk-2", what="what was taken away comes back")
+
+
+def test_pods_reach_the_api_by_its_service_which_stays(shop: Agent) -> None:
+    code = """
+import os, ssl, urllib.request
+where = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}/version"
+mount = "/var/run/secrets/kubernetes.io/serviceaccount"
+trust = ssl.create_default_context(cafile=mount + "/ca.crt")
+for url in (where, "https://kubernetes.default.svc/version"):
+    print(urllib.request.urlopen(url, context=trust, timeout=5).status)
+"""
+    assert shop.run("exec", "clerk-1", "--", "python3", "-c", code).split() == ["200", "200"]
+    before = shop.run("get", "service", "kubernetes", "-o", "jsonpath={.metadata.uid}")
+    shop.run("delete", "service", "kubernetes")
+
+    def uid() -> str:
+        return shop.call("get", "service", "kubernetes", "-o", "jsonpath={.metadata.uid}").stdout
+
+    until(lambda: uid() not in ("", before), what="it is made again")
 
 
 def test_nothing_is_left_of_a_service_that_is_deleted(shop: Agent) -> None:

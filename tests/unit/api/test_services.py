@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from minikubelet.api.kubernetes_service import publish
+from minikubelet.controllers.kubernetes_service import publish
 from tests.unit.api.conftest import Answer, Api
 
 SERVICES = "/api/v1/namespaces/default/services"
@@ -133,11 +133,12 @@ def test_a_range_ends(size: int) -> None:
 
 
 def test_the_api_has_a_service_while_it_listens_for_pods(api: Api) -> None:
-    def published(address: str, door: tuple[str, int] | None) -> None:
-        api.inside(lambda: publish(api.server.objects, address, door))
+    def published(door: tuple[str, int] | None) -> None:
+        api.inside(lambda: publish(api.server.objects, door))
 
-    published("10.96.0.1", ("10.244.0.1", 6443))
-    published("10.96.0.1", ("10.244.0.1", 7443))  # the next agent
+    assert table(api, SERVICES) == []
+    published(("10.244.0.1", 6443))
+    published(("10.244.0.1", 7443))  # the next agent
 
     assert [row[:5] for row in table(api, SERVICES)] == [
         ["kubernetes", "ClusterIP", "10.96.0.1", "<none>", "443/TCP"]
@@ -145,6 +146,6 @@ def test_the_api_has_a_service_while_it_listens_for_pods(api: Api) -> None:
     assert table(api, "/api/v1/namespaces/default/endpoints")[0][:2] == ["kubernetes", "10.244.0.1:7443"]
     slices = table(api, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices")
     assert [row[:4] for row in slices] == [["kubernetes", "IPv4", "7443", "10.244.0.1"]]
-    published("10.97.0.1", None)
+    published(None)
     assert table(api, SERVICES) == []
     assert table(api, "/api/v1/namespaces/default/endpoints") == []

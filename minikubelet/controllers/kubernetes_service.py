@@ -1,22 +1,24 @@
 """The Service `kubernetes` in the namespace default: where pods find the API.
 
-Its address is the first of the network of Services, its only endpoint where the API listens for pods. The API
-writes it by itself, with its Endpoints and its EndpointSlice, as kube-apiserver does; when nobody listens for
-pods there is none.
+Its address is the first of the network of Services, its only endpoint where the API listens for pods. On a
+cluster kube-apiserver writes it by itself, with its Endpoints and its EndpointSlice; when nobody listens for
+pods there is none. Who deletes it finds it again at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import Any
 
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.objects import Objects, WriteOptions
-from minikubelet.errors import NotFound
+from minikubelet.errors import Expired, NotFound
 from minikubelet.v1.endpoint_slice import SERVICE_NAME
 from minikubelet.v1.resources import BY_KEY
 
 Object = dict[str, Any]
+log = logging.getLogger(__name__)
 
 NAMESPACE, NAME = "default", "kubernetes"
 SERVICES, ENDPOINTS = BY_KEY["services"], BY_KEY["endpoints"]
@@ -24,12 +26,27 @@ SLICES = BY_KEY["endpointslices.discovery.k8s.io"]
 PORT = 443
 
 
-def publish(objects: Objects, service_address: str, door: tuple[str, int] | None) -> None:
-    """`door` is address and port that pods can reach."""
+async def keep(objects: Objects, door: tuple[str, int] | None) -> None:
+    """For ever. `door` is address and port that pods can reach."""
+    while True:
+        try:
+            watch = objects.store.watch(SERVICES.stored, NAMESPACE)
+            publish(objects, door)
+            async for kind, obj, _ in watch:
+                if kind == "DELETED" and obj["metadata"]["name"] == NAME:
+                    publish(objects, door)
+            return
+        except Expired:
+            log.info("the watch of services fell behind: looking at all of them again")
+
+
+def publish(objects: Objects, door: tuple[str, int] | None) -> None:
+    """Make it so."""
     if door is None:
         for info in (SERVICES, ENDPOINTS, SLICES):
             _delete(objects, info)
         return
+    service_address = str(objects.services.first)
     with contextlib.suppress(NotFound):
         old = objects.get(SERVICES, NAMESPACE, NAME)
         if old["spec"].get("clusterIP") != service_address:  # there was another --service-cidr
