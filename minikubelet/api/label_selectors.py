@@ -35,7 +35,7 @@ class Requirement:
 
     key: str
     operator: str
-    values: tuple[str, ...] = ()
+    values: frozenset[str] = frozenset()
 
     def holds(self, labels: Labels) -> bool:
         present = self.key in labels
@@ -49,13 +49,13 @@ class Requirement:
                 return present and value in self.values
             case "notin" | "!=":
                 return not present or value not in self.values
-        return present and _compare(value, self.operator, int(self.values[0]))
+        return present and _compare(value, self.operator, int(*self.values))
 
 
 def label_selector(text: str) -> Callable[[Object], bool] | None:
     """A function over objects; None when there is nothing to select by. BadRequest in the server's words."""
     try:
-        requirements = parse(text)
+        requirements = list(dict.fromkeys(parse(text)))
     except ParseError as error:
         raise BadRequest(str(error)) from None
     if not requirements:
@@ -109,7 +109,7 @@ class _Parser:
         operator = self._next()
         if operator not in OPERATORS:
             raise ParseError(f"found '{operator}', expected: {OPERATOR_WORDS}")
-        values = self._list() if operator in ("in", "notin") else (self._value(),)
+        values = self._list() if operator in ("in", "notin") else frozenset((self._value(),))
         return _checked(Requirement(key, operator, values))
 
     def _value(self) -> str:
@@ -120,7 +120,7 @@ class _Parser:
             raise ParseError(f"found '{token}', expected: identifier")
         return token
 
-    def _list(self) -> tuple[str, ...]:
+    def _list(self) -> frozenset[str]:
         """`(a, b)`; what is left out between commas is the empty value."""
         token = self._next()
         if token != "(":
@@ -130,7 +130,7 @@ class _Parser:
         while True:
             token = self._next()
             if token == ")":
-                return tuple(sorted(values | {""} if wanted else values))
+                return frozenset(values | {""} if wanted else values)
             if token == ",":
                 if wanted:
                     values.add("")
@@ -153,7 +153,7 @@ class _Parser:
 
 
 def _checked(requirement: Requirement) -> Requirement:
-    for index, value in enumerate(requirement.values):
+    for index, value in enumerate(sorted(requirement.values)):
         if requirement.operator in ("<", ">") and not re.fullmatch(r"[-+]?\d{1,18}", value):
             detail = "for 'Gt', 'Lt' operators, the value must be an integer"
             raise ParseError(f"values[{index}]: Invalid value: {shown(value)}: {detail}")

@@ -83,11 +83,17 @@ def _field_term(resource: str, term: str, whole: str) -> tuple[str, bool, str]:
 
 def _unescaped(value: str) -> str:
     """Backslash, comma and equals sign are written behind a backslash."""
-    if wrong := re.search(r"\\(?![\\,=]).?", value, re.DOTALL):
-        raise BadRequest(f"invalid field selector: invalid escape sequence: {wrong[0]}")
-    if bare := re.search(r"(?<!\\)(?:\\\\)*([,=])", value):
-        raise BadRequest(f"invalid field selector: unescaped character in value: {ord(bare[1])}")
-    return re.sub(r"\\(.)", r"\1", value)
+    plain = []
+    letters = iter(value)
+    for letter in letters:
+        if letter == "\\":
+            letter = next(letters, "")
+            if letter not in ("\\", ",", "="):
+                raise BadRequest(f"invalid field selector: invalid escape sequence: \\{letter}")
+        elif letter in ",=":
+            raise BadRequest(f"invalid field selector: unescaped character in value: {ord(letter)}")
+        plain.append(letter)
+    return "".join(plain)
 
 
 def _unknown(resource: str, path: str) -> str:

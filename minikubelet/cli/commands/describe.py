@@ -34,10 +34,13 @@ def describe_command(session: Session, args: tuple[str, ...], **options: Any) ->
     """Show objects in detail, with their Events."""
     client = session.client
     errors: list[CliError] = []
-    for at, item in enumerate(_items(session, args, options, errors)):
+    guessed: list[dict[str, Any]] = []
+    for at, item in enumerate(_items(session, args, options, errors, guessed)):
         if at:
             print("\n")
         print(describe(client, item, show_events=options["show_events"]))
+        if item in guessed:
+            print()
     raise_all(errors)
 
 
@@ -65,8 +68,13 @@ def describe(client: Client, item: dict[str, Any], *, show_events: bool = True) 
 
 
 def _items(
-    session: Session, args: tuple[str, ...], options: dict[str, Any], errors: list[CliError]
+    session: Session,
+    args: tuple[str, ...],
+    options: dict[str, Any],
+    errors: list[CliError],
+    guessed: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
+    """The objects meant; `guessed` gets those that only begin as they were called."""
     client = session.client
     if options["files"]:
         from minikubelet.cli.manifests import targets_in
@@ -86,13 +94,15 @@ def _items(
         for page in targets.pages(client, resource.path(scope), query):
             found += [{**listed, **item} for item in page["items"]]
     for resource, name in names:
-        found += _named(client, Target(resource, session.namespace, name), errors)
+        found += _named(client, Target(resource, session.namespace, name), errors, guessed)
     if types and not found:
         complain(f"No resources found in {session.namespace} namespace." if scope else "No resources found")
     return found
 
 
-def _named(client: Client, target: Target, errors: list[CliError]) -> list[dict[str, Any]]:
+def _named(
+    client: Client, target: Target, errors: list[CliError], guessed: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The object, or else all whose names begin like that: kubectl's way with describe."""
     try:
         return [client.get(target.path)]
@@ -108,4 +118,5 @@ def _named(client: Client, target: Target, errors: list[CliError]) -> list[dict[
         ]
         if not similar:
             errors.append(error)
+        guessed += similar
         return similar

@@ -95,6 +95,7 @@ def test_label_selectors_that_cannot_be_read_are_refused_in_the_servers_words(se
         ("status.podIP=", True),
         ("spec.hostNetwork=true", True),
         ("metadata.name=we\\,b", False),
+        (r"metadata.name!=a\\x", True),
     ],
 )
 def test_fields(selector, selected):
