@@ -53,6 +53,7 @@ COMMANDS = {
     "image": ("image", "The images on the node"),
     "explain": ("explain", "Say which fields are implemented"),
     "kubeconfig": ("kubeconfig", "Print the path of a kubeconfig for kubectl"),
+    "auth": ("auth", "Say who one is and what one may do"),
     "api-resources": ("api_resources", "Print the kinds that there are"),
     "api-versions": ("api_resources", "Print the groups and versions that there are"),
     "cluster-info": ("cluster_info", "Say where the API is"),
