@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -148,8 +149,8 @@ def _running_container(pod: Object, asked: str) -> str:
 
 async def bind(call: Call) -> web.StreamResponse:
     """A scheduler says on which node the pod runs."""
-    body = await read_object(call)
-    node = (body.get("target") or {}).get("name")
+    body, options = await read_object(call), write_options(call)
+    node = _part(body, "target").get("name")
     if not isinstance(node, str) or not node:
         raise Invalid.of("Binding", call.name, [FieldError("target.name", "Required", "Required value")])
 
@@ -165,7 +166,9 @@ async def bind(call: Call) -> web.StreamResponse:
         pod["spec"]["nodeName"] = node
         set_scheduled(pod, utc_now())
 
-    call.backend.store.modify("pods", call.namespace, call.name, assign)
+    store = call.backend.store
+    with store.rehearsal() if options.dry_run else nullcontext():
+        store.modify("pods", call.namespace, call.name, assign)
     return respond.json_response(respond.success(), code=201)
 
 
@@ -186,8 +189,17 @@ def set_scheduled(pod: Object, now: datetime) -> None:
 async def evict(call: Call) -> web.StreamResponse:
     """A polite deletion: without PodDisruptionBudgets nothing forbids it."""
     body = await read_object(call)
-    given = body.get("deleteOptions") or {}
-    options = read_delete_options(given if isinstance(given, dict) else {})
+    if _part(body, "metadata").get("name") not in (None, "", call.name):
+        raise BadRequest("name in URL does not match name in Eviction object")
+    options = read_delete_options(_part(body, "deleteOptions"))
     options = replace(options, dry_run=options.dry_run or write_options(call).dry_run)
     call.objects.delete(call.resource, call.namespace, call.name, options)
     return respond.json_response(respond.success(), code=201)
+
+
+def _part(body: Object, name: str) -> Object:
+    """An object inside the body, empty if there is none. Raises BadRequest."""
+    part = body.get(name)
+    if part is not None and not isinstance(part, dict):
+        raise BadRequest(f"json: cannot unmarshal into Go struct field {name}: an object is expected")
+    return part or {}

@@ -313,6 +313,36 @@ def test_a_put_makes_only_what_may_be_made_by_it(api):
     assert api.request("PUT", "/api/v1/namespaces/default/events/e", event).code == 201
 
 
+# What only pods have.
+
+
+def test_a_binding_is_rehearsed_and_needs_a_node(api):
+    api.post(PODS, pod("a"))
+    body = {"metadata": {"name": "a"}, "target": {"name": "node"}}
+    assert api.post(f"{PODS}/a/binding", body, dryRun="All").code == 201
+    assert "nodeName" not in api.get(f"{PODS}/a").json["spec"]
+    assert api.post(f"{PODS}/a/binding", {"target": 5}).code == 400
+    assert message(api.post(f"{PODS}/a/binding", {"target": {}})) == (
+        422,
+        'Binding "a" is invalid: target.name: Required value',
+    )
+
+
+def test_an_eviction_names_its_pod_and_may_be_rehearsed(api):
+    api.post(PODS, pod("a"))
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "b"}}
+    assert message(api.post(f"{PODS}/a/eviction", body)) == (
+        400,
+        "name in URL does not match name in Eviction object",
+    )
+    assert api.post(f"{PODS}/a/eviction", {}, dryRun="All").code == 201
+    assert api.post(f"{PODS}/a/eviction", {"deleteOptions": {"dryRun": ["All"]}}).code == 201
+    assert api.get(f"{PODS}/a").code == 200
+    assert api.post(f"{PODS}/a/eviction", {"deleteOptions": {"propagationPolicy": "x"}}).code == 422
+    assert api.post(f"{PODS}/a/eviction", {}).code == 201
+    assert api.get(f"{PODS}/a").code == 404
+
+
 # Who owns what.
 
 
