@@ -93,6 +93,8 @@ class Call:
 
     async def body(self) -> bytes:
         """The whole body, within limits of size and time."""
+        if (self.http.content_length or 0) > BODY_LIMIT:  # rather now than after waiting for it
+            raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
         try:
             async with asyncio.timeout(BODY_TIME):
                 return await self.http.read()

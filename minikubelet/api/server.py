@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 
 HEADER_LIMIT = 128 << 10
 IDLE_SECONDS = 30.0
+CLIENT_LEFT = 499  # in the audit log: nobody waited for the answer
 IN_FLIGHT = 400  # kube-apiserver's --max-requests-inflight
 
 
@@ -174,6 +175,9 @@ class Server:
             return response
         except ApiError as error:
             code = error.code
+            raise
+        except asyncio.CancelledError:
+            code = CLIENT_LEFT
             raise
         finally:
             if code != Unauthorized.code:
