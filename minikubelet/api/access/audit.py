@@ -11,7 +11,10 @@ counted and told to the agent's log at most once a minute.
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,7 @@ class Audit:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: RotatingFileHandler | None = None
+        self._file: _PrivateFiles | None = None
 
     def record(self, user: User, wanted: Attributes, code: int, http: web.BaseRequest) -> None:
         """After the answer. Reads and questions are left out."""
@@ -51,13 +54,26 @@ class Audit:
             self._file.close()
             self._file = None
 
-    def _open(self) -> RotatingFileHandler:
+    def _open(self) -> _PrivateFiles:
         if self._file is None:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            # The agent's umask makes it 0600. No file that is full is written to any further.
-            self._file = RotatingFileHandler(self._path, maxBytes=SIZE, backupCount=FILES - 1)
-            self._path.chmod(0o600)
+            self._file = _PrivateFiles(self._path, maxBytes=SIZE, backupCount=FILES - 1)
         return self._file
+
+
+class _PrivateFiles(RotatingFileHandler):
+    """Each for its owner only, from its first moment."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """The disk may be full: that must not stop who would make room."""
+        log.warning("cannot write the audit log: %s", sys.exc_info()[1])
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 class FailedLogins:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from minikubelet.runtime.environment import Facts
+from minikubelet.runtime.volumes.atomic_writer import File
 from minikubelet.runtime.volumes.payload import PayloadError, Sources, payload, references
 from minikubelet.v1 import Pod, Volume, from_dict
 
@@ -45,6 +46,34 @@ def files(source: dict[str, Any]) -> dict[str, tuple[bytes, str]]:
     volume = from_dict(Volume, {"name": "v", **source})
     sources = Sources(from_dict(Pod, POD), FACTS, lambda resource, name: OBJECTS.get((resource, name)))
     return {path: (file.content, f"{file.mode:o}") for path, file in payload(volume, sources).items()}
+
+
+@pytest.mark.parametrize(
+    ("users", "of_pod", "fs_group", "mode", "owner"),
+    [
+        ([None], None, None, 0o644, None),
+        ([7, 7], None, None, 0o600, 7),
+        ([7, 8], None, None, 0o644, None),
+        ([7, None], None, None, 0o644, None),
+        ([7, None], 7, None, 0o600, 7),
+        ([None], None, 9, 0o600, None),
+        ([7], None, 9, 0o600, 7),
+    ],
+)
+def test_who_may_read_a_token(users, of_pod, fs_group, mode, owner) -> None:
+    """The kubelet's rule; ownership adds the group's bits."""
+    containers = [{"name": "c", "securityContext": {"runAsUser": user}} for user in users]
+    spec = {"containers": containers, "securityContext": {"runAsUser": of_pod, "fsGroup": fs_group}}
+    part = {"serviceAccountToken": {"path": "dir/t", "audience": "a", "expirationSeconds": 900}}
+    volume = from_dict(Volume, {"name": "v", **projected(part)})
+    sources = Sources(
+        from_dict(Pod, {"spec": spec}),
+        FACTS,
+        lambda resource, name: None,
+        lambda audience, seconds, present: f"{audience} {seconds} {present}",
+        lambda path: f"was {path}".encode(),
+    )
+    assert payload(volume, sources) == {"dir/t": File(b"a 900 was dir/t", mode, owner)}
 
 
 def config(**source: Any) -> dict[str, Any]:
