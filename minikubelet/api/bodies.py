@@ -77,6 +77,8 @@ async def read_patch(call: Call) -> Patch:
     kind = call.content_type
     if kind not in PATCHES:
         raise _unsupported(PATCHES)
+    if kind == APPLY:  # of what is only a view of an object, and has no owners of its own
+        raise _unsupported(PATCHES[:-1])
     body = await call.body()
     patch = _parse_patch(body, kind)
     if kind == JSON_PATCH:

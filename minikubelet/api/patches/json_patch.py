@@ -34,7 +34,8 @@ def json_patch(target: Object, operations: list[Any]) -> Any:
     """The patched document. Raises RequestEntityTooLarge, Unprocessable."""
     if len(operations) > MAX_OPERATIONS:
         raise RequestEntityTooLarge(
-            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+            "Request entity too large: The allowed maximum operations in a JSON patch is "
+            f"{MAX_OPERATIONS}, got {len(operations)}"
         )
     patching = _Patching(copy.deepcopy(target))
     for operation in operations:

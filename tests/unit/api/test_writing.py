@@ -482,6 +482,17 @@ def test_managed_fields_may_be_written_by_a_patch(api):
         assert "managedFields" not in patched.json["metadata"]
 
 
+def test_the_scale_is_owned_as_such_and_not_applied_by_itself(api):
+    where = "/apis/apps/v1/namespaces/default/deployments"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod("x")["spec"]}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    api.post(where, {"metadata": {"name": "d"}, "spec": spec}, fieldManager="maker")
+    api.request("PATCH", f"{where}/d/scale", {"spec": {"replicas": 1}}, MERGE_PATCH, fieldManager="scaler")
+    assert ("scaler", "Update", "scale") in entries(api.get(f"{where}/d"))
+    applied = api.request("PATCH", f"{where}/d/scale", {"spec": {"replicas": 2}}, APPLY, fieldManager="x")
+    assert applied.code == 415
+
+
 # Deleting.
 
 
