@@ -18,7 +18,7 @@ import pytest
 
 from minikubelet.cli.client import Client
 from minikubelet.cli.websocket import WebSocket
-from tests.e2e.conftest import Agent, until
+from tests.e2e.conftest import FACTOR, Agent, until
 from tests.e2e.stream_pods import (
     forwarded_port,
     memory,
@@ -32,9 +32,10 @@ from tests.e2e.stream_pods import (
 from tests.stock_kubectl import KUBECTLS, NEWEST, Kubectl
 from tests.unit.api.spdy_peer import SpdyPeer
 
-SIZE = 200 << 20  # bytes
+SLOW = FACTOR > 1  # the throw-away kernel: less of it shows the same
+SIZE = (64 if SLOW else 200) << 20  # bytes
 GROWTH = 12 << 20  # what the agent may take for that, buffers and all
-OPENS = 1000
+OPENS = 200 if SLOW else 1000
 AT_ONCE = 16
 PODS = "/api/v1/namespaces/default/pods"
 V4 = "v4.channel.k8s.io"
@@ -241,7 +242,7 @@ def test_a_thousand_hard_closes_leave_nothing(streaming: Agent, kind: str) -> No
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(open_and_close, range(OPENS)))
     settled(streaming, before, 30)
-    until(lambda: shim_state(streaming)[0] == shims[0], what=f"descriptors of shims: {shims[0]}")
+    until(lambda: shim_state(streaming)[0] <= shims[0], what=f"descriptors of shims: {shims[0]}")
     assert memory(streaming.process.pid)["VmRSS"] - resident < 4 << 20
     assert shim_state(streaming)[1] - shims[1] < 1 << 20
 
