@@ -59,7 +59,7 @@ class Doorkeeper:
         if _host(f"//{http.headers.get('Host', '')}") not in self.hosts:
             raise BadRequest("this server does not answer to the name in the Host header")
         origin = http.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != http.headers.get("Host"):
+        if origin is not None and _place(origin) != http.headers.get("Host"):
             raise Forbidden("requests from web pages are not allowed")
 
 
@@ -77,6 +77,13 @@ def user_of_claims(claims: Claims) -> User:
 def _host(url: str) -> str:
     try:
         return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _place(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
     except ValueError:
         return ""
 

@@ -81,7 +81,8 @@ def test_a_foreign_host_header_is_refused(client, host):
 
 
 def test_a_web_page_is_refused(client):
-    assert client.get("/version", certificate=True, Origin="https://evil.example").code == 403
+    for origin in ("https://evil.example", "https://[", "null", ""):
+        assert client.get("/version", certificate=True, Origin=origin).code == 403, origin
     assert client.get("/version", certificate=True, Origin=f"https://{client.address}").code == 200
     assert client.get("/version", certificate=True, Host="localhost:1").code == 200
 
