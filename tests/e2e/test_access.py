@@ -92,6 +92,20 @@ def test_a_pod_speaks_to_the_api_with_its_token_and_sees_what_its_account_may(ag
     agent.run("delete", "pod", "web", "on-host")
 
 
+def test_a_pod_finds_the_api_as_clients_in_a_cluster_do(fresh_agent: Agent) -> None:
+    """By the environment and by name, with the files at the usual place."""
+    # A network of Services of its own: other agents on this machine may have the usual one.
+    fresh_agent.start("--service-cidr", f"10.98.{fresh_agent.cidr.split('.')[2]}.0/24")
+    fresh_agent.apply(simple_pod("web", "sleep", "3600"))
+    fresh_agent.wait_running("web")
+    for url in (
+        "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT",
+        "https://kubernetes.default.svc",
+    ):
+        ask = f'python3 -c "$0" {url}'
+        assert json.loads(fresh_agent.run("exec", "web", "--", "sh", "-c", ask, ASK)) == [401, 403, 200, 200]
+
+
 @pytest.mark.parametrize(
     ("security", "shown"),
     [
