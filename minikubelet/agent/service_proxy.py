@@ -22,7 +22,7 @@ from minikubelet.store import Store
 log = logging.getLogger(__name__)
 
 SERVICES, SLICES = "services", "endpointslices.discovery.k8s.io"
-RETRY = 5.0  # seconds, after the kernel refused
+FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0  # seconds, after the kernel refused
 
 Objects = dict[tuple[str, str], dict[str, Any]]
 
@@ -74,6 +74,7 @@ class ServiceProxy:
 
     async def _apply(self) -> None:
         """Both lists were read before this is called for the first time."""
+        retry = FIRST_RETRY
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -83,9 +84,12 @@ class ServiceProxy:
             except OSError as error:
                 log.error("cannot make the rules of Services: %s", error)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY):
+                    async with asyncio.timeout(retry):
                         await self._changed.wait()
                 self._changed.set()
+                retry = min(retry * 2, LONGEST_RETRY)
+            else:
+                retry = FIRST_RETRY
 
 
 def _ended(task: asyncio.Task[None]) -> None:
