@@ -97,15 +97,18 @@ def test_a_watch_from_nothing_and_from_a_revision(core: client.CoreV1Api) -> Non
     core.delete_namespaced_config_map("seen", "default")
     assert next(events)["type"] == "DELETED"
     watcher.stop()
+    events.close()
     since = first["object"].metadata.resource_version
     later = watch.Watch().stream(core.list_namespaced_config_map, resource_version=since, **options)
     assert next(later)["type"] == "DELETED"
+    later.close()
 
 
 def test_logs_are_read_and_followed(core: client.CoreV1Api, web: str) -> None:
     assert core.read_namespaced_pod_log(web, "default") == "begun\n"
     follow = watch.Watch().stream(core.read_namespaced_pod_log, web, "default", follow=True)
     assert next(follow) == "begun"
+    follow.close()
     assert refused(core.read_namespaced_pod_log, web, "default", previous=True) == 400
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -53,6 +54,7 @@ def test_exec_has_streams_and_an_exit_code(core: client.CoreV1Api, web: str) -> 
     )
     session.write_stdin("words\n")
     session.run_forever(timeout=30 * FACTOR)
+    session.close()
     assert (session.read_stdout(), session.read_stderr(), session.returncode) == ("got words\n", "oops\n", 7)
 
 
@@ -65,3 +67,4 @@ def test_a_port_is_forwarded(core: client.CoreV1Api, web: str) -> None:
     link.shutdown(socket.SHUT_RDWR)
     link.close()
     assert forward.error(8095) is None
+    gc.collect()  # here, where it may complain of the sockets that the client leaves open
