@@ -45,8 +45,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs root"))
         if item.get_closest_marker("limits") and lacking:
             item.add_marker(pytest.mark.skip(reason="; ".join(lacking)))
+    drop_those_for_newer_kubectls(config, items)
     if share := config.getoption("--shard"):
         keep_share(config, items, *(int(number) for number in share.split("/")))
+
+
+def drop_those_for_newer_kubectls(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`kubectl(since=27)`: about something that kubectl 1.27 brought. They say nothing of an older one."""
+    newest = KUBECTLS[-1].minor if KUBECTLS else 0
+    marks = {item: item.get_closest_marker("kubectl") for item in items}
+    dropped = [item for item, mark in marks.items() if mark and mark.kwargs.get("since", 0) > newest > 0]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in dropped]
 
 
 def folder_of(item: pytest.Item) -> str:

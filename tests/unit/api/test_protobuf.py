@@ -126,7 +126,7 @@ def json_name(field, known):
     return known.name if known.name in ("", "uid") else field.name
 
 
-@pytest.mark.kubectl
+@pytest.mark.kubectl(since=27)
 def test_the_table_is_what_kubectl_has_compiled_in():
     compared = 0
     for name in table():
@@ -228,7 +228,7 @@ class Filled:
         return self.message(field.message_type, message(ours.type), depth + 1)
 
 
-@pytest.mark.kubectl
+@pytest.mark.kubectl(since=27)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_field_of_a_kind_is_read_as_the_official_library_writes_it(kind):
     try:
