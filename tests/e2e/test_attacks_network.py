@@ -165,7 +165,7 @@ def test_a_pod_in_the_node_s_network_cannot_connect_to_the_agent_s_socket(agent:
 
 
 def test_the_socket_asks_who_is_there(agent: Agent) -> None:
-    """A27, when the mode was changed: `api.access._peer_user` asks the kernel for the peer's credentials."""
+    """A27, when the mode was changed: `api.access.doors` asks the kernel for the peer's credentials."""
     path = next(agent.root.glob("run/*.sock"))
     parents = [path, path.parent, *list(path.parents)[1:4]]
     before = [(each, each.stat().st_mode & 0o777) for each in parents]
