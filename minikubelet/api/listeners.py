@@ -102,9 +102,16 @@ class Listeners:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: handler, connection, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
-        except (OSError, asyncio.CancelledError):  # no TLS, too slow, gone; or we are closing
-            connection.close()
-            self._http.forget(handler)
+        except OSError as error:  # no TLS, too slow, gone
+            log.debug("no connection: %s", error)
+            self._drop(connection, handler)
+        except BaseException:
+            self._drop(connection, handler)
+            raise
+
+    def _drop(self, connection: socket.socket, handler: object) -> None:
+        connection.close()
+        self._http.forget(handler)
 
     def _begin(self, story: Any, name: str) -> None:
         task = asyncio.get_running_loop().create_task(story, name=name)
