@@ -24,7 +24,9 @@ def files(kubectl: str) -> list[descriptor_pb2.FileDescriptorProto]:
             file = descriptor_pb2.FileDescriptorProto.FromString(unzipped)
         except Exception:  # what only looks like one
             continue
-        if file.name.startswith("k8s.io/api"):
+        if file.package.startswith(API):
+            # Old ones were compiled from a vendor folder, and yet name what they need by its own place.
+            file.name = file.name[file.name.rfind("k8s.io/") :]
             found[file.name] = file
     ordered: dict[str, descriptor_pb2.FileDescriptorProto] = {}
 

