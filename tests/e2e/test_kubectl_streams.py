@@ -52,7 +52,8 @@ def test_a_dead_agent_ends_what_hangs_on_it_and_the_next_one_takes_over(
     fresh_agent.stop(signal.SIGKILL)
     for process in (watching, following, inside):
         process.communicate(timeout=60 * FACTOR)
-    assert inside.returncode != 0
+    if kubectl.minor >= 27:  # older ones take a lost connection for the end
+        assert inside.returncode != 0
     refused = kubectl.run("get", "pods")
     assert refused.returncode == 1
     assert "was refused - did you specify the right host or port?" in refused.stderr
