@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -152,7 +153,8 @@ def settled(agent: Agent, before: dict[str, Any], limit: float = 10) -> None:
 
     def nothing_more() -> bool:
         now = state(agent)
-        return now["fds"] <= before["fds"] and all(now[pod] == before[pod] for pod in ("web", "cat"))
+        more = [Counter(now[pod]) - Counter(before[pod]) for pod in ("web", "cat")]
+        return now["fds"] <= before["fds"] and not any(more)
 
     until(nothing_more, limit, what=lambda: f"{state(agent)}, not {before}")
 
