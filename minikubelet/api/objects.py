@@ -20,6 +20,7 @@ from minikubelet.api.patches import Change, Patch
 from minikubelet.api.priority import prioritize
 from minikubelet.api.selectors import Matcher
 from minikubelet.api.service_addresses import ServiceAddresses
+from minikubelet.api.turns import Turns
 from minikubelet.config import SERVICE_CIDR
 from minikubelet.errors import BadRequest, Conflict, FieldError, Forbidden, Invalid, NotFound
 from minikubelet.store import Store
@@ -55,6 +56,7 @@ class Objects:
         self._refuse = refuse
         self.token_volumes = False  # do new pods get a token, because there is a port to show it at
         self.services = ServiceAddresses(IPv4Network(service_cidr))
+        self.turns = Turns()
 
     # Reading.
 

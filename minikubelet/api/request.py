@@ -92,14 +92,16 @@ class Call:
         return self.http.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
 
     async def body(self) -> bytes:
-        """The whole body, within limits of size and time."""
+        """The whole body, within limits of size and time; and then the turn to write."""
         if (self.http.content_length or 0) > BODY_LIMIT:  # rather now than after waiting for it
             raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
         try:
             async with asyncio.timeout(BODY_TIME):
-                return await self.http.read()
+                body = await self.http.read()
         except web.HTTPRequestEntityTooLarge:
             # The rest of the body is not read: the connection cannot be used again.
             raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}") from None
         except TimeoutError:
             raise BadRequest("the body of the request did not arrive in time") from None
+        await self.objects.turns.take()
+        return body
