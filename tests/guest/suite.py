@@ -37,7 +37,7 @@ KERNEL = ("kernel", "e2e", "contract")
 BOOT = ("guest",)
 
 GUESTS = 2
-GUEST_OPTIONS = ("--mem", "3G", "--timeout", "3000", "--share", str(RESULTS))
+GUEST_OPTIONS = ("--mem", "3G", "--timeout", "4500", "--share", str(RESULTS))
 GUEST_DIED = 125
 NO_TESTS = 5  # pytest's code for "nothing was selected"; in a share of the tests that is no failure
 OPTIONS_WITH_VALUE = ("-k", "-m", "-o", "-p", "-c", "-W", "-n", "-r")
