@@ -122,9 +122,11 @@ def test_a_status_says_who_the_container_is_and_what_it_has(agent: Agent) -> Non
     assert main["user"] == {"linux": {"uid": 1234, "gid": 2345, "supplementalGroups": [2345, 3456]}}
     seen = until(lambda: agent.run("logs", "fields").split(), what="its own view of that")
     assert (seen[1], seen[6], seen[11:]) == ("1234", "2345", ["2345", "3456"])
-    assert main["volumeMounts"] == [
-        {"name": "data", "mountPath": "/data", "readOnly": True, "recursiveReadOnly": "Disabled"}
-    ]
+    read_only = {"readOnly": True, "recursiveReadOnly": "Disabled"}
+    data, token = main["volumeMounts"]
+    assert data == {"name": "data", "mountPath": "/data", **read_only}
+    assert token.pop("name").startswith("kube-api-access-")
+    assert token == {"mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", **read_only}
     assert main["resources"] == {"requests": {"cpu": "10m"}}
     assert main["allocatedResources"] == {"cpu": "10m"}
     assert status["podIPs"] == [{"ip": status["podIP"]}]
