@@ -148,13 +148,18 @@ def command_line(pid: str) -> str:
         return ""
 
 
+OWN_FDS = 8
+
+
 def settled(agent: Agent, before: dict[str, Any], limit: float = 10) -> None:
-    """There are no other processes than before, nor more descriptors."""
+    """There are no other processes than before, and no more descriptors, but for a few that the agent opens
+    and closes for itself: a leak would have one for each of hundreds of clients.
+    """
 
     def nothing_more() -> bool:
         now = state(agent)
         more = [Counter(now[pod]) - Counter(before[pod]) for pod in ("web", "cat")]
-        return now["fds"] <= before["fds"] and not any(more)
+        return now["fds"] <= before["fds"] + OWN_FDS and not any(more)
 
     until(nothing_more, limit, what=lambda: f"{state(agent)}, not {before}")
 
