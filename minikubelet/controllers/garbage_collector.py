@@ -11,6 +11,7 @@ owner's uid, and a change of an object that neither has owners nor ends is not e
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -21,11 +22,13 @@ from minikubelet.api.deletion import FOREGROUND, ORPHAN, DeleteOptions
 from minikubelet.api.objects import Objects
 from minikubelet.controllers.controller_refs import remove_owner
 from minikubelet.errors import ApiError, Expired, NotFound
+from minikubelet.store import Watch
 from minikubelet.v1.resources import BY_KEY, RESOURCES, ResourceInfo
 
 Object = dict[str, Any]
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 30.0  # without an event, after a failure
 OWNERS = '"ownerReferences"'
 TEXTS = (OWNERS, f'"{FOREGROUND}"', f'"{ORPHAN}"')
 KINDS = {(info.api_version, info.kind): info for info in RESOURCES if not info.stored_as}
@@ -58,16 +61,18 @@ class GarbageCollector:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._store = objects.store
+        self.failed = False  # since the last sweep
 
     def sweep(self) -> None:
-        """Look at everything: after a start, or after falling behind."""
+        """Look at everything: after a start, after falling behind, and a while after something failed."""
+        self.failed = False
         for text in TEXTS:
             for _, obj in self._store.find(text):
                 self.notice("ADDED", obj)
 
     def notice(self, kind: str, obj: Object) -> None:
-        """An event of the watch. What cannot be done stays undone until the object changes again: whatever a
-        client may have written into it, the others are not to suffer from it.
+        """An event of the watch. What cannot be done (the disk is full) is tried again by the next sweep; and
+        whatever a client may have written into an object, the others are not to suffer from it.
         """
         try:
             if kind == "DELETED":
@@ -75,8 +80,10 @@ class GarbageCollector:
             else:
                 self.changed(obj)
         except ApiError as error:
+            self.failed = True
             log.warning("cannot collect %s %s: %s", obj["kind"], obj["metadata"]["name"], error)
         except Exception:
+            self.failed = True
             log.exception("cannot collect %s %s", obj.get("kind"), obj["metadata"]["name"])
 
     def changed(self, obj: Object) -> None:
@@ -196,10 +203,23 @@ async def keep(objects: Objects) -> None:
         watch = objects.store.watch(None, containing=TEXTS)
         try:
             collector.sweep()
-            async for kind, obj, _ in watch:
-                collector.notice(kind, obj)
+            await _follow(collector, watch)
             return
         except Expired:
             log.info("the watch of everything fell behind: looking at all of it again")
         finally:
             watch.close()
+
+
+async def _follow(collector: GarbageCollector, watch: Watch) -> None:
+    """Until the store closes."""
+    while True:
+        try:
+            async with asyncio.timeout(RETRY_SECONDS if collector.failed else None):
+                kind, obj, _ = await anext(watch)
+        except TimeoutError:
+            collector.sweep()
+        except StopAsyncIteration:
+            return
+        else:
+            collector.notice(kind, obj)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.initial import make_initial
 from minikubelet.api.objects import Objects, WriteOptions
+from minikubelet.controllers import garbage_collector
 from minikubelet.controllers.garbage_collector import GarbageCollector, Owner, state_of
+from minikubelet.errors import InternalError
 from minikubelet.store import Store
 from minikubelet.v1.resources import BY_KEY
 
@@ -130,6 +134,31 @@ def test_a_circle_does_not_hold_itself(objects):
     delete(objects, "a", "Foreground")
     settle(objects)
     assert names(objects) == []
+
+
+def test_what_failed_is_tried_again_though_nothing_happens(objects, monkeypatch):
+    """As when the disk was full for a moment."""
+    monkeypatch.setattr(garbage_collector, "RETRY_SECONDS", 0.01)
+    make(objects, "child", make(objects, "a"))
+    delete_one, failures = objects.delete, [InternalError("no space left on device")]
+
+    def fails_once(*arguments):
+        if failures:
+            raise failures.pop()
+        return delete_one(*arguments)
+
+    async def story():
+        keeping = asyncio.create_task(garbage_collector.keep(objects))
+        await asyncio.sleep(0)
+        delete(objects, "a", "Background")
+        monkeypatch.setattr(objects, "delete", fails_once)
+        async with asyncio.timeout(20):
+            while names(objects):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+
+    asyncio.run(story())
+    assert failures == []
 
 
 def test_orphans_stay_and_forget(objects):
