@@ -6,21 +6,19 @@ being deleted.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from minikubelet.api.deletion import DeleteOptions
-from minikubelet.api.objects import Objects, WriteOptions
+from minikubelet.api.objects import Objects
 from minikubelet.controllers.controller_refs import (
     claim,
     concerned,
     controller_of,
-    controller_ref,
     is_controlled_by,
 )
+from minikubelet.controllers.pod_control import BATCH, PodControl, pod_from
 from minikubelet.controllers.pod_state import (
     available_at,
     is_active,
@@ -32,16 +30,12 @@ from minikubelet.controllers.pod_state import (
 from minikubelet.controllers.reconciler import Reconciler
 from minikubelet.controllers.recorder import Recorder
 from minikubelet.controllers.recorder import is_terminating as namespace_is_terminating
-from minikubelet.errors import ApiError, Forbidden, NotFound
+from minikubelet.errors import ApiError, NotFound
 from minikubelet.store.store import timestamp, utc_now
-from minikubelet.v1.resources import BY_KEY
 
 Object = dict[str, Any]
 
 RESOURCE = "replicasets.apps"
-PODS = BY_KEY["pods"]
-BATCH = 32  # pods made or deleted before others get their turn
-MOST_PODS = 1000  # of one owner that have not ended; nine nodes like this one could not run more
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +87,12 @@ def seconds_to_availability(pods: list[Object], min_ready_seconds: int, now: dat
     return min(left, default=None)
 
 
-def pod_from(template: Object, owner: Object) -> Object:
-    """A pod to create. Pure."""
-    template = copy.deepcopy(template)
-    kept = {
-        key: value
-        for key, value in (template.get("metadata") or {}).items()
-        if key in ("labels", "annotations", "finalizers")
-    }
-    metadata = owner["metadata"]
-    kept |= {
-        "generateName": f"{metadata['name']}-",
-        "namespace": metadata["namespace"],
-        "ownerReferences": [controller_ref(owner)],
-    }
-    return {"metadata": kept, "spec": template.get("spec") or {}}
-
-
-def check_room(owner: Object, have: int) -> None:
-    """A number in a manifest shall not fill the node's memory with pods that wait. Raises Forbidden."""
-    if have >= MOST_PODS:
-        raise Forbidden(
-            f"pods are forbidden: {owner['kind']} {owner['metadata']['name']} has {have}, and this node "
-            f"keeps at most {MOST_PODS} of one owner"
-        )
-
-
 class ReplicaSets:
     """The controller."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._recorder = Recorder(objects.store, "replicaset-controller")
+        self._pods = PodControl(objects, Recorder(objects.store, "replicaset-controller"))
 
     def sync(self, namespace: str, name: str) -> float | None:
         """One ReplicaSet: claim its pods, make or delete some, show what there is."""
@@ -152,38 +120,15 @@ class ReplicaSets:
         namespace = replica_set["metadata"]["namespace"]
         if decision.create and namespace_is_terminating(self._objects.store, namespace):
             return None
+        template = replica_set["spec"]["template"]
         try:
             for number in range(min(decision.create, BATCH)):
-                self._create(replica_set, have + number, now)
+                self._pods.create(replica_set, pod_from(template, replica_set), have + number, now)
             for pod in decision.delete[:BATCH]:
-                self._delete(replica_set, pod, now)
+                self._pods.delete(replica_set, pod, now)
         except ApiError as error:
             return error
         return None
-
-    def _create(self, replica_set: Object, have: int, now: datetime) -> None:
-        body = pod_from(replica_set["spec"]["template"], replica_set)
-        try:
-            check_room(replica_set, have)
-            pod = self._objects.create(PODS, replica_set["metadata"]["namespace"], body, WriteOptions())
-        except ApiError as error:
-            self._recorder.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error}", now)
-            raise
-        said = f"Created pod: {pod['metadata']['name']}"
-        self._recorder.event(replica_set, "Normal", "SuccessfulCreate", said, now)
-
-    def _delete(self, replica_set: Object, pod: Object, now: datetime) -> None:
-        metadata = pod["metadata"]
-        try:
-            options = DeleteOptions(uid=metadata["uid"])
-            self._objects.delete(PODS, metadata["namespace"], metadata["name"], options)
-        except NotFound:
-            return
-        except ApiError as error:
-            self._recorder.event(replica_set, "Warning", "FailedDelete", f"Error deleting: {error}", now)
-            raise
-        said = f"Deleted pod: {metadata['name']}"
-        self._recorder.event(replica_set, "Normal", "SuccessfulDelete", said, now)
 
     def _related(self, replica_set: Object, pods: list[Object]) -> list[Object]:
         """The active pods of all ReplicaSets of the same Deployment."""

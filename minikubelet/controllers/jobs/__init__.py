@@ -12,17 +12,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from minikubelet.api.deletion import DeleteOptions
-from minikubelet.api.objects import Objects, WriteOptions
+from minikubelet.api.objects import Objects
 from minikubelet.controllers.controller_refs import claim, concerned, controller_of
 from minikubelet.controllers.jobs.accounting import TRACKING, account, is_tracked
 from minikubelet.controllers.jobs.decision import Decision, decide, ended_at
 from minikubelet.controllers.jobs.indexes import give_index
+from minikubelet.controllers.pod_control import BATCH, PodControl, pod_from
 from minikubelet.controllers.pod_state import is_terminating
 from minikubelet.controllers.reconciler import Reconciler
 from minikubelet.controllers.recorder import Recorder
 from minikubelet.controllers.recorder import is_terminating as namespace_is_terminating
-from minikubelet.controllers.replica_sets import BATCH, PODS, check_room, pod_from
-from minikubelet.errors import ApiError, NotFound
+from minikubelet.errors import NotFound
 from minikubelet.store.store import utc_now
 from minikubelet.v1.resources import BY_KEY
 
@@ -38,6 +38,7 @@ class Jobs:
         self._objects = objects
         self._store = objects.store
         self._recorder = Recorder(objects.store, "job-controller")
+        self._pods = PodControl(objects, self._recorder)
 
     def sync(self, namespace: str, name: str) -> float | None:
         """One Job: count what has ended, decide, act, show."""
@@ -96,7 +97,7 @@ class Jobs:
         if decision.withdrawn:
             self._let_go(decision.delete[:BATCH])
         for pod in decision.delete[:BATCH]:
-            self._delete(job, pod, now)
+            self._pods.delete(job, pod, now)
         if decision.create and not namespace_is_terminating(self._store, job["metadata"]["namespace"]):
             for number, index in enumerate(decision.create[:BATCH]):
                 self._create(job, index, decision.status.get("active", 0) + number, now)
@@ -106,27 +107,7 @@ class Jobs:
         body["metadata"]["finalizers"] = [*(body["metadata"].get("finalizers") or ()), TRACKING]
         if index is not None:
             give_index(body, job["metadata"]["name"], index)
-        try:
-            check_room(job, have)
-            pod = self._objects.create(PODS, job["metadata"]["namespace"], body, WriteOptions())
-        except ApiError as error:
-            self._recorder.event(job, "Warning", "FailedCreate", f"Error creating: {error}", now)
-            raise
-        said = f"Created pod: {pod['metadata']['name']}"
-        self._recorder.event(job, "Normal", "SuccessfulCreate", said, now)
-
-    def _delete(self, job: Object, pod: Object, now: datetime) -> None:
-        metadata = pod["metadata"]
-        try:
-            options = DeleteOptions(uid=metadata["uid"])
-            self._objects.delete(PODS, metadata["namespace"], metadata["name"], options)
-        except NotFound:
-            return
-        except ApiError as error:
-            self._recorder.event(job, "Warning", "FailedDelete", f"Error deleting: {error}", now)
-            raise
-        said = f"Deleted pod: {metadata['name']}"
-        self._recorder.event(job, "Normal", "SuccessfulDelete", said, now)
+        self._pods.create(job, body, have, now)
 
 
 def job_of(pod: Object) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ import pytest
 from minikubelet.controllers.jobs import accounting, indexes
 from minikubelet.controllers.jobs.accounting import TRACKING, account
 from minikubelet.controllers.jobs.decision import condition, decide
-from minikubelet.controllers.replica_sets import pod_from
+from minikubelet.controllers.pod_control import pod_from
 from tests.unit.controllers.objects import NOW, at, job, pod, stamp
 
 

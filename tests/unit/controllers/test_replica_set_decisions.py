@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from minikubelet.controllers.pod_control import pod_from
 from minikubelet.controllers.pod_state import to_spare
-from minikubelet.controllers.replica_sets import decide, pod_from, seconds_to_availability, status_of
+from minikubelet.controllers.replica_sets import decide, seconds_to_availability, status_of
 from tests.unit.controllers.objects import NOW, at, pod, replica_set, stamp
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from minikubelet.api.initial import make_initial
 from minikubelet.api.objects import Objects, WriteOptions
-from minikubelet.controllers import Controllers, replica_sets
+from minikubelet.controllers import Controllers, pod_control
 from minikubelet.controllers.recorder import Recorder
 from minikubelet.controllers.replica_sets import ReplicaSets
 from minikubelet.errors import Forbidden
@@ -89,7 +89,7 @@ def test_pods_are_not_watched_where_nothing_makes_any(objects):
 
 
 def test_a_number_in_a_manifest_does_not_fill_the_node(objects, monkeypatch):
-    monkeypatch.setattr(replica_sets, "MOST_PODS", 5)
+    monkeypatch.setattr(pod_control, "MOST_PODS", 5)
     create(objects, REPLICA_SETS, "web", replicas=2**31 - 1, selector=SELECTOR, template=TEMPLATE)
     with pytest.raises(Forbidden, match="keeps at most 5 of one owner"):
         ReplicaSets(objects).sync("default", "web")
