@@ -32,23 +32,24 @@ EXTERNAL = "KUBECTL_EXTERNAL_DIFF"
 @recursive_option
 def diff_command(session: Session, files: tuple[str, ...], recursive: bool) -> int:
     """Show what apply would change."""
-    items = objects_in(session, files, recursive=recursive)
+    try:
+        return _compare(session, objects_in(session, files, recursive=recursive))
+    except CliError as error:
+        error.exit_code = 2  # 1 says that something differs
+        raise
+
+
+def _compare(session: Session, items: list[Manifested]) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="LIVE-") as live,
         tempfile.TemporaryDirectory(prefix="MERGED-") as merged,
     ):
-        try:
-            targets.each(items, lambda item: _write(session.client, item, Path(live), Path(merged)))
-        except CliError as error:
-            error.exit_code = 2
-            raise
+        targets.each(items, lambda item: _write(session.client, item, Path(live), Path(merged)))
         program = shlex.split(os.environ.get(EXTERNAL) or "diff -u -N")
         try:
             done = subprocess.run([*program, live, merged], check=False)
         except OSError as error:
-            failure = CliError(f"failed to run {program[0]!r}: {error.strerror}")
-            failure.exit_code = 2
-            raise failure from error
+            raise CliError(f"failed to run {program[0]!r}: {error.strerror}") from error
     if done.returncode:
         raise Exit(done.returncode)
     return 0

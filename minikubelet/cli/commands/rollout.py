@@ -70,6 +70,7 @@ def status_command(session: Session, args: tuple[str, ...], **options: Any) -> N
     limit = duration(options["timeout"])
     end = waiting.deadline(limit) if limit else None
     for target in _targets(session, args, options):
+        session.client.get(target.path)  # what was never there has not been deleted
         last = ""
 
         def finished(item: Object | None, target: Target = target) -> bool:
