@@ -27,7 +27,7 @@ Object = dict[str, Any]
 
 BODY_LIMIT = 3 << 20  # bytes of a manifest, as kube-apiserver
 BODY_TIME = 60.0  # seconds until a body must have arrived
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 
 
@@ -64,9 +64,9 @@ class Call:
 
     def flag(self, parameter: str) -> bool:
         value = self.text(parameter)
-        if value not in _TRUE and value not in _FALSE:
+        if value not in TRUE and value not in _FALSE:
             raise BadRequest(f'strconv.ParseBool: parsing "{value}": invalid syntax')
-        return value in _TRUE
+        return value in TRUE
 
     def number(self, parameter: str) -> int | None:
         value = self.text(parameter)

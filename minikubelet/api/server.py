@@ -35,7 +35,7 @@ from minikubelet.api.backend import Backend
 from minikubelet.api.initial import make_initial
 from minikubelet.api.listeners import Listeners
 from minikubelet.api.objects import Objects
-from minikubelet.api.request import BODY_LIMIT, Call
+from minikubelet.api.request import BODY_LIMIT, TRUE, Call
 from minikubelet.config import SERVICE_CIDR, Paths
 from minikubelet.errors import (
     ApiError,
@@ -163,7 +163,7 @@ class Server:
             # What there is and what not is nobody's business who may not see it.
             self._gate.check(user, Attributes(http.method.lower(), path=http.path))
             raise
-        watching = http.query.get("watch", "") not in ("", "0", "false", "False")
+        watching = http.method == "GET" and http.query.get("watch", "") in TRUE
         wanted = routes.attributes(found, http.method, http.path, watching=watching)
         code = 500
         try:

@@ -54,3 +54,11 @@ def test_a_port_that_is_full_lets_the_next_wait(small):
     for each in silent:
         assert each.recv(100) == b""
         each.close()
+
+
+def test_only_what_is_a_watch_does_not_count_as_a_request(monkeypatch, api):
+    """What the query calls a watch, in Go's words; and nothing is written by watching."""
+    monkeypatch.setattr(server, "IN_FLIGHT", 0)
+    assert [api.get(PODS, watch=word).code for word in ("f", "F", "FALSE", "0", "")] == [429] * 5
+    assert api.post(PODS, {}, watch="true").code == 429
+    assert api.get(PODS, watch="T", timeoutSeconds="1").code == 200
