@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import time
@@ -26,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1]))
 from pods import memory
-from start import PODS, Agent, node_directory, pod
+from start import PODS, Agent, node_directory, pod, show
 
 from tests import api_load
 
@@ -75,11 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     with node_directory() as root:
         results = measure(root, options)
-    if options.json:
-        print(json.dumps({name: round(value, 3) for name, value in results.items()}))
-    else:
-        for name, value in results.items():
-            print(f"{name:36}{value:10.2f}")
+    show(results, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from start import PODS, Agent, cpu_seconds, node_directory, pod, wait_until
+from start import PODS, Agent, cpu_seconds, node_directory, pod, show, wait_until
 
 Results = dict[str, float]
 
@@ -114,11 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     with node_directory() as root:
         results = measure(root, options.n, options.idle)
-    if options.json:
-        print(json.dumps({name: round(value, 3) for name, value in results.items()}))
-    else:
-        for name, value in results.items():
-            print(f"{name:36}{value:10.2f}")
+    show(results, as_json=options.json)
 
 
 if __name__ == "__main__":

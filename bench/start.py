@@ -31,7 +31,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -162,6 +162,15 @@ def node_directory() -> Iterator[Path]:
     finally:
         subprocess.run(["umount", "--lazy", root / "run"], check=True)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def show(results: Mapping[str, float], *, as_json: bool) -> None:
+    """One number a line, or all of them as one JSON object."""
+    if as_json:
+        print(json.dumps({name: round(value, 3) for name, value in results.items()}))
+    else:
+        for name, value in results.items():
+            print(f"{name:36}{value:10.2f}")
 
 
 def measure_minikubelet(n: int) -> list[Row]:

@@ -179,6 +179,17 @@ def complain(text: str) -> None:
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+def label_pairs(text: str) -> dict[str, str]:
+    """`app=web,tier=front`, as an option for labels has it."""
+    pairs = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"unexpected label spec: {part}, expected KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
 def duration(text: str) -> float:
     """Seconds of a Go duration: `90s`, `1h30m`, `1.5h`, `0`."""
     import re

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from minikubelet.cli import targets
-from minikubelet.cli.base import Session, command, output_option
+from minikubelet.cli.base import Session, command, label_pairs, output_option
 from minikubelet.cli.commands.apply import dry_run_option, validate_option
 from minikubelet.cli.commands.create_workload import make
 from minikubelet.cli.errors import CliError, UsageError
@@ -55,7 +55,7 @@ def expose_command(
     if not args:
         raise UsageError("You must provide one or more resources by argument or filename.")
     for item in targets.fetch(session.client, targets.named(session.client, session.namespace, args)):
-        wanted = _pairs(selector) or selector_of(item)
+        wanted = label_pairs(selector) or selector_of(item)
         spec: Object = {"selector": wanted}
         found = _given_ports(ports) or [(number, way) for number, way in ports_of(item)]
         if not found and given["cluster_ip"] != "None":
@@ -68,7 +68,7 @@ def expose_command(
         ):
             spec |= {field: value} if value else {}
         metadata: Object = {"name": name or item["metadata"]["name"]}
-        own = _pairs(labels) or item["metadata"].get("labels") or {}
+        own = label_pairs(labels) or item["metadata"].get("labels") or {}
         metadata |= {"labels": own} if own else {}
         make(session, SERVICES, metadata, spec, given, manager="kubectl-expose", done="exposed", failed="")
 
@@ -127,13 +127,3 @@ def _service_ports(found: list[tuple[int, str]], given: Object) -> list[Object]:
         }
         for index, (number, protocol) in enumerate(found, 1)
     ]
-
-
-def _pairs(text: str) -> dict[str, str]:
-    pairs = {}
-    for word in filter(None, text.split(",")):
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise CliError(f"unexpected label spec: {word}")
-        pairs[key] = value
-    return pairs

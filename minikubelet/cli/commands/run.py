@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from minikubelet.cli import containers, printers, waiting
-from minikubelet.cli.base import Session, command, complain, duration, output_option, say
+from minikubelet.cli.base import Session, command, complain, duration, label_pairs, output_option, say
 from minikubelet.cli.commands.apply import DRY
 from minikubelet.cli.commands.attach import attach
 from minikubelet.cli.errors import CliError, Exit, StatusError, UsageError
@@ -128,9 +128,9 @@ def manifest(name: str, namespace: str, words: list[str], options: Options) -> O
         container |= {"stdin": True, "stdinOnce": True}
     if options.tty:
         container["tty"] = True
-    metadata: Object = {"labels": _pairs(options.labels) or {"run": name}, "name": name}
+    metadata: Object = {"labels": label_pairs(options.labels) or {"run": name}, "name": name}
     if options.annotations:
-        metadata["annotations"] = _pairs(",".join(options.annotations))
+        metadata["annotations"] = label_pairs(",".join(options.annotations))
     if namespace != "default":
         metadata["namespace"] = namespace
     spec = {"containers": [container], "dnsPolicy": "ClusterFirst", "restartPolicy": options.restart}
@@ -170,16 +170,6 @@ def _show(made: Object, options: Options, done: str, kind: str = "pod") -> None:
         say(f"{kind}/{made['metadata']['name']}")
     else:
         printers.print_object(printers.hide_managed_fields(made), options.output)
-
-
-def _pairs(text: str) -> dict[str, str]:
-    pairs = {}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise UsageError(f"unexpected label spec: {part}, expected KEY=VALUE")
-        pairs[key] = value
-    return pairs
 
 
 def _variable(text: str) -> Object:

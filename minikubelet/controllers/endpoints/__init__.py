@@ -16,6 +16,7 @@ from typing import Any
 
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.objects import Objects, WriteOptions
+from minikubelet.controllers.controller_refs import controller_ref
 from minikubelet.controllers.endpoints.backends import backends_of, selects
 from minikubelet.controllers.endpoints.grouping import Group, Port, endpoints_of, groups_of, mirrored_groups
 from minikubelet.controllers.reconciler import Reconciler
@@ -158,15 +159,7 @@ def _filled(obj: Object, group: Group, owner: Object, writer: str, name: str) ->
     labels = {**(owner["metadata"].get("labels") or {}), SERVICE_NAME: name, MANAGED_BY: writer}
     if owner["kind"] == "Service" and _is_headless(owner):
         labels[IS_HEADLESS] = ""
-    reference = {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    metadata = {**obj["metadata"], "labels": labels, "ownerReferences": [reference]}
+    metadata = {**obj["metadata"], "labels": labels, "ownerReferences": [controller_ref(owner)]}
     filled = {**obj, "metadata": metadata, "addressType": "IPv4", "endpoints": list(group.endpoints)}
     filled.pop("ports", None)
     return filled | ({"ports": [_port(port) for port in group.ports]} if group.ports else {})
