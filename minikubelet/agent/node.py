@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
@@ -39,6 +37,7 @@ from minikubelet.runtime.images import ImageStore
 from minikubelet.runtime.service import Service
 from minikubelet.store import Store
 from minikubelet.v1 import Pod
+from minikubelet.vital_tasks import end_agent_on_failure
 
 logger = logging.getLogger(__name__)
 
@@ -215,13 +214,8 @@ class Node(NodeAccess):
     def _spawn(self, story: Coroutine[Any, Any, None], name: str) -> None:
         """A task of the node. One that ends with an error ends the agent: containers survive that."""
         task = asyncio.get_running_loop().create_task(story, name=name)
-        task.add_done_callback(self._task_ended)
+        task.add_done_callback(end_agent_on_failure)
         self._tasks.append(task)
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            logger.critical("the task %s failed", task.get_name(), exc_info=task.exception())
-            os.kill(os.getpid(), signal.SIGTERM)
 
     def _api_pods(self) -> list[Pod]:
         """Those that are no mirrors."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from typing import Any
 
 from minikubelet.agent.service_ports import place_of, service_ports
 from minikubelet.errors import Expired
 from minikubelet.runtime.network.services import ServiceNetwork
 from minikubelet.store import Store
+from minikubelet.vital_tasks import end_agent_on_failure
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class ServiceProxy:
     def start(self) -> None:
         """A failure is a bug, and ends the agent: what is in the kernel survives that."""
         self._task = asyncio.create_task(self._run(), name="service proxy")
-        self._task.add_done_callback(_ended)
+        self._task.add_done_callback(end_agent_on_failure)
 
     async def stop(self) -> None:
         """What is in the kernel stays."""
@@ -90,9 +89,3 @@ class ServiceProxy:
                 retry = min(retry * 2, LONGEST_RETRY)
             else:
                 retry = FIRST_RETRY
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("the service proxy failed", exc_info=task.exception())
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -9,9 +9,6 @@ line. Leave one out of CONTROLLERS, and everything else works as before.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import signal
 from collections.abc import Awaitable, Callable
 
 from minikubelet.api.objects import Objects
@@ -28,8 +25,7 @@ from minikubelet.controllers import (
 from minikubelet.controllers import (
     root_ca as root_certificate,
 )
-
-log = logging.getLogger(__name__)
+from minikubelet.vital_tasks import end_agent_on_failure
 
 CONTROLLERS: dict[str, Callable[[Objects], Awaitable[None]]] = {
     "namespaces": namespaces.keep,
@@ -59,7 +55,7 @@ class Controllers:
         for name, story in self._stories.items():
             task = asyncio.ensure_future(story)
             task.set_name(f"controller: {name}")
-            task.add_done_callback(_ended)
+            task.add_done_callback(end_agent_on_failure)
             self._tasks.append(task)
 
     async def stop(self) -> None:
@@ -67,9 +63,3 @@ class Controllers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("the %s failed", task.get_name(), exc_info=task.exception())
-        os.kill(os.getpid(), signal.SIGTERM)

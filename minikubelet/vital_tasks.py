@@ -1,0 +1,21 @@
+"""Tasks that an agent cannot be without.
+
+One that fails is a bug, and ends the agent, so that somebody starts it anew: containers survive that, and a
+fresh agent looks at everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+
+log = logging.getLogger(__name__)
+
+
+def end_agent_on_failure(task: asyncio.Task[None]) -> None:
+    """For `Task.add_done_callback`. A task that is cancelled or done has not failed."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("the task %s failed", task.get_name(), exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
