@@ -84,6 +84,7 @@ class ListOptions:
     watch: bool = False
     bookmarks: bool = False
     initial_events: bool | None = None
+    seconds: int = 0  # of a watch; 0: not given
 
     @classmethod
     def read(cls, call: Call) -> ListOptions:
@@ -101,6 +102,7 @@ class ListOptions:
             call.flag("watch") and call.http.method != "HEAD",
             call.flag("allowWatchBookmarks"),
             call.flag("sendInitialEvents") if call.text("sendInitialEvents") else None,
+            call.number("timeoutSeconds") or 0,
         )
         match = call.text("resourceVersionMatch")
         errors = _watch_errors(options, match) if options.watch else _list_errors(options, match)
@@ -115,7 +117,7 @@ def read_revision(text: str) -> int | None:
     """A resourceVersion in a query."""
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal()) or int(text) >= 2**64:
+    if not (text.isascii() and text.isdecimal()) or len(text.lstrip("0")) > 20 or int(text) >= 2**64:
         why = "invalid syntax" if not text.isdecimal() else "value out of range"
         raise BadRequest(
             f'invalid resource version: resourceVersion: Invalid value: "{text}": '

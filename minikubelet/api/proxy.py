@@ -106,7 +106,7 @@ def split_name(text: str) -> tuple[str, str, str]:
 def _address(pod: Object, port: str) -> str:
     """ADDRESS:PORT: the port asked for, or the first one of the pod's, or 80."""
     ports = [one for container in pod["spec"]["containers"] for one in container.get("ports") or ()]
-    if port.isdecimal():
+    if re.fullmatch(r"\d{1,5}", port, re.ASCII):
         number = int(port)
     elif port:
         number = next((one["containerPort"] for one in ports if one.get("name") == port), 0)

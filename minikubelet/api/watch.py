@@ -77,8 +77,7 @@ async def _follow(
 ) -> None:
     """Until `timeoutSeconds` have passed, the log was compacted behind the client, or the store closes."""
     loop = asyncio.get_running_loop()
-    seconds = call.number("timeoutSeconds") or 0
-    deadline = loop.time() + (seconds if seconds > 0 else random.uniform(*LIFE_SECONDS))
+    deadline = loop.time() + (options.seconds if options.seconds > 0 else random.uniform(*LIFE_SECONDS))
     while (left := deadline - loop.time()) > 0:
         try:
             async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):

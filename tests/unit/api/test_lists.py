@@ -108,6 +108,7 @@ def test_what_is_no_revision_is_a_bad_request(api):
         )
     assert api.get(CM, resourceVersion=str(2**64)).code == 400
     assert api.get(CM, resourceVersion=str(2**63)).code == 504
+    assert api.get(CM, resourceVersion="9" * 5000).code == 400, "more digits than Python reads at once"
 
 
 # Parts.

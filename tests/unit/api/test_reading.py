@@ -77,6 +77,12 @@ def test_a_watch_on_one_object_sees_only_it(api):
     watch.close()
 
 
+def test_a_watch_for_a_time_that_is_none_does_not_begin(api):
+    for seconds in ("x", "9" * 30):
+        answer = api.get(PODS, watch="true", timeoutSeconds=seconds)
+        assert (answer.code, answer.json["reason"]) == (400, "BadRequest")
+
+
 def test_a_watch_ends_when_its_time_is_over(api):
     watch = Watch(api, resourceVersion="1", timeoutSeconds="1")
     while watch.response.readline():
