@@ -45,9 +45,13 @@ class Audit:
 
     def record(self, user: User, wanted: Attributes, code: int, http: web.BaseRequest) -> None:
         """After the answer. Reads and questions are left out."""
-        if is_write(wanted):
-            line = entry(user, wanted, code, http.remote or "unix", http.headers.get("Kubectl-Command", ""))
+        if not is_write(wanted):
+            return
+        line = entry(user, wanted, code, http.remote or "unix", http.headers.get("Kubectl-Command", ""))
+        try:
             self._open().emit(_record(msgspec.json.encode(line).decode()))
+        except OSError as error:  # of the file itself; what goes wrong while writing is `handleError`'s
+            log.warning("cannot open the audit log: %s", error)
 
     def close(self) -> None:
         if self._file is not None:

@@ -72,6 +72,14 @@ def test_the_files_are_bounded(tmp_path, monkeypatch):
         assert file.stat().st_mode & 0o077 == 0
 
 
+def test_a_log_that_cannot_be_opened_stops_nobody(api, caplog):
+    """As on a full disk."""
+    api.paths.audit_log.parent.mkdir(parents=True, exist_ok=True)
+    api.paths.audit_log.mkdir()
+    assert api.post(PODS, pod("web")).code == 201
+    assert "cannot open the audit log" in caplog.text
+
+
 def test_failed_logins_are_counted_and_told_once_a_minute(caplog):
     now = [0.0]
     logins = FailedLogins(lambda: now[0])
