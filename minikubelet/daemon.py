@@ -8,6 +8,7 @@ agent comes.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import fcntl
 import gc
 import logging
@@ -46,6 +47,8 @@ from minikubelet.runtime.resolver import Forwarder, Resolver
 from minikubelet.runtime.service import Service
 from minikubelet.runtime.shim_client import ZygoteClient
 from minikubelet.store.store import Store
+from minikubelet.v1 import wire
+from minikubelet.v1.resources import RESOURCES
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ SHIMS = "minikubelet"  # cgroup of the zygote and all shims
 
 def run(options: AgentOptions) -> int:
     """Until a signal. Raises NodeNotFit before anything was changed."""
+    faulthandler.enable()  # an extension that crashes says where
     logging.basicConfig(level=logging.INFO, format="%(levelname).1s %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
     processes.set_oom_score(OOM_SCORE_ADJ)
@@ -68,8 +72,14 @@ def run(options: AgentOptions) -> int:
     if lacking:
         raise NodeNotFit("; ".join(f"{check.name}: {check.detail}; {check.remedy}" for check in lacking))
     make_directories(paths)
+    wire.learn(resource.type for resource in RESOURCES)
     with lock(paths):
-        return asyncio.run(_serve(options, paths, configuration, settings))
+        try:
+            return asyncio.run(_serve(options, paths, configuration, settings))
+        except OSError:
+            # Said here: a command line takes a broken pipe for the end of `| head`, and ends without a word.
+            logger.exception("the agent failed")
+            return 1
 
 
 async def _serve(

@@ -285,7 +285,7 @@ class ShimClient:
         try:
             while line := await reader.readline():
                 self._received(json.loads(line))
-        except ConnectionResetError:
+        except (BrokenPipeError, ConnectionResetError):
             pass  # as good as the end of file
         except ValueError as error:
             raise ProtocolError(

@@ -6,6 +6,7 @@ store's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,6 +33,14 @@ def to_dict(struct: Object) -> dict[str, Any]:
 def from_dict(kind: type[S], data: dict[str, Any]) -> S:
     """Data that was checked before, as a struct; unknown fields are dropped."""
     return msgspec.convert(data, kind, strict=False)
+
+
+def learn(kinds: Iterable[type[Object]]) -> None:
+    """Before there are threads that call `from_dict`: msgspec looks at the fields of a struct when it first
+    makes one, and when two threads do so at once, it shows the one what the other has half done, and crashes.
+    """
+    for kind in kinds:
+        msgspec.json.Decoder(kind)
 
 
 def format_time(value: datetime) -> str:

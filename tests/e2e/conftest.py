@@ -56,9 +56,10 @@ class Agent:
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
         if not self.ready_line.startswith("ready: "):
-            self.process.wait()
+            code = self.process.wait()
             self.process.stdout.close()
-            pytest.fail(f"the agent did not become ready: {self.ready_line!r}\n{self.log()}")
+            said = f"exit {code}, {self.ready_line!r}\n{self.log()}"
+            pytest.fail(f"the agent did not become ready: {said}")
 
     def spawn(self, *options: str) -> None:
         """The process, which is on its way."""

@@ -54,6 +54,18 @@ def test_a_container_that_ended_meanwhile_keeps_its_exit_code(fresh_agent: Agent
     assert agent.container("ending")["state"]["terminated"]["exitCode"] == 9
 
 
+def test_an_agent_that_nobody_can_hear_says_why_it_ended(fresh_agent: Agent) -> None:
+    """EPIPE is `| head` to a command line, which ends without a word then; an agent must not."""
+    agent = fresh_agent
+    agent.spawn()
+    assert agent.process is not None
+    assert agent.process.stdout is not None
+    agent.process.stdout.close()
+    assert agent.process.wait() == 1
+    agent.process = None
+    assert "BrokenPipeError" in agent.log()
+
+
 def test_sigterm_stops_the_agent_and_leaves_the_pods(fresh_agent: Agent) -> None:
     agent = fresh_agent
     agent.start()
