@@ -58,7 +58,8 @@ SHIMS = "minikubelet"  # cgroup of the zygote and all shims
 
 def run(options: AgentOptions) -> int:
     """Until a signal. Raises NodeNotFit before anything was changed."""
-    faulthandler.enable()  # an extension that crashes says where
+    if sys.stderr is not None:  # closed by who started us
+        faulthandler.enable()  # an extension that crashes says where
     logging.basicConfig(level=logging.INFO, format="%(levelname).1s %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
     processes.set_oom_score(OOM_SCORE_ADJ)
