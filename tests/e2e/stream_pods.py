@@ -48,6 +48,7 @@ def stream_agent(root: Path) -> Iterator[Agent]:
     pod = simple_pod("web", "/usr/bin/python3", "-u", "-c", SERVER)
     shell = {"name": "shell", "image": "localhost/host", "command": ["sleep", "1000000"]}
     pod["spec"]["containers"].append(shell)
+    pod["metadata"]["labels"] = {"app": "web"}
     agent.apply(pod)
     agent.apply(
         simple_pod("cat", "sh", "-c", "while read line; do echo got $line; done", container={"stdin": True})

@@ -211,6 +211,16 @@ def test_port_forward_reaches_a_server_on_the_pods_loopback(kubectl: Kubectl) ->
 
 
 @by_kubectl
+def test_port_forward_to_a_service_goes_to_the_port_of_its_pod(streaming: Agent, kubectl: Kubectl) -> None:
+    port_80 = {"port": 80, "targetPort": 8080}
+    spec = {"selector": {"app": "web"}, "ports": [port_80]}
+    streaming.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": spec})
+    for start in (kubectl.start, streaming.start_command):
+        with forwarded_port(start("port-forward", "service/shop", ":80")) as port:
+            assert say(port, b"hello\n") == b"HELLO\n"
+
+
+@by_kubectl
 def test_port_forward_to_a_port_nobody_listens_on_says_so(kubectl: Kubectl) -> None:
     process = kubectl.start("port-forward", "web", ":9")
     port = int(process.stdout.readline().rpartition(" -> ")[0].rpartition(":")[2])
