@@ -77,8 +77,7 @@ def run(options: AgentOptions) -> int:
     with lock(paths):
         try:
             return asyncio.run(_serve(options, paths, configuration, settings))
-        except OSError:
-            # Said here: a command line takes a broken pipe for the end of `| head`, and ends without a word.
+        except BrokenPipeError:  # to a command line it is the end of `| head`, and no word is said
             logger.exception("the agent failed")
             return 1
 
