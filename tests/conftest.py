@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ GUESSED_SECONDS_PER_TEST = 2.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shard", metavar="I/N", help="run only the I-th of N shares of the test files")
+    parser.addoption(
+        "--limits", choices=("only", "without"), help="run only the tests that need limits, or all the others"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,6 +50,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("limits") and lacking:
             item.add_marker(pytest.mark.skip(reason="; ".join(lacking)))
     drop_those_for_newer_kubectls(config, items)
+    if limits := config.getoption("--limits"):
+        keep(config, items, lambda item: bool(item.get_closest_marker("limits")) is (limits == "only"))
     if share := config.getoption("--shard"):
         keep_share(config, items, *(int(number) for number in share.split("/")))
 
@@ -54,9 +60,9 @@ def drop_those_for_newer_kubectls(config: pytest.Config, items: list[pytest.Item
     """`kubectl(since=27)`: about something that kubectl 1.27 brought. They say nothing of an older one."""
     newest = KUBECTLS[-1].minor if KUBECTLS else 0
     marks = {item: item.get_closest_marker("kubectl") for item in items}
-    dropped = [item for item, mark in marks.items() if mark and mark.kwargs.get("since", 0) > newest > 0]
-    config.hook.pytest_deselected(items=dropped)
-    items[:] = [item for item in items if item not in dropped]
+    keep(
+        config, items, lambda item: not (mark := marks[item]) or not mark.kwargs.get("since", 0) > newest > 0
+    )
 
 
 def folder_of(item: pytest.Item) -> str:
@@ -67,8 +73,12 @@ def folder_of(item: pytest.Item) -> str:
 def keep_share(config: pytest.Config, items: list[pytest.Item], number: int, of: int) -> None:
     files = Counter(str(item.path.relative_to(HERE.parent)) for item in items)
     chosen = shares(weights(files), of)[number - 1]
-    kept = [item for item in items if str(item.path.relative_to(HERE.parent)) in chosen]
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    keep(config, items, lambda item: str(item.path.relative_to(HERE.parent)) in chosen)
+
+
+def keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]) -> None:
+    kept = [item for item in items if wanted(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
     items[:] = kept
 
 

@@ -8,7 +8,9 @@ that is not root has no capability at all after execve.
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Iterable
+from pathlib import Path
 
 from minikubelet.linux import syscalls
 
@@ -29,6 +31,14 @@ DEFAULT = (
     "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
 )  # fmt: skip
 """What containerd gives a container that asks for nothing."""
+
+
+@functools.cache
+def held() -> tuple[str, ...]:
+    """Those this process has in effect (proc_pid_status(5)): it can give no other one away."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.partition("\nCapEff:")[2].split(maxsplit=1)[0], 16)
+    return tuple(name for name, number in NUMBERS.items() if effective >> number & 1)
 
 
 def mask(names: Iterable[str]) -> int:

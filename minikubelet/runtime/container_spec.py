@@ -60,15 +60,18 @@ def pid_target(pod: Pod, container: Container, records: Iterable[ContainerRecord
 
 
 def kept_capabilities(security: SecurityContext | None) -> list[str]:
-    """The default set, with `drop` taken out and `add` put in; all if privileged, whatever else it says."""
+    """The default set, with `drop` taken out and `add` put in; all if privileged, whatever else it says.
+
+    All are those the agent itself has, as with containerd (WithAllCurrentCapabilities).
+    """
     if security and security.privileged:
-        return list(capabilities.NAMES)
+        return list(capabilities.held())
     asked = security.capabilities if security else None
     drop = {_plain(name) for name in (asked.drop or ())} if asked else set()
     add = [_plain(name) for name in (asked.add or ())] if asked else []
     kept = [] if ALL_CAPABILITIES in drop else [name for name in capabilities.DEFAULT if name not in drop]
     if ALL_CAPABILITIES in add:
-        kept, add = [name for name in capabilities.NAMES if name not in drop], []
+        kept, add = [name for name in capabilities.held() if name not in drop], []
     return kept + [name for name in add if name not in kept]
 
 

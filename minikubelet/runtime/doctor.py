@@ -17,7 +17,7 @@ import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,11 @@ class Check:
 def checks(state: Path = Path("/var/lib/minikubelet")) -> list[Check]:
     """Every finding, in the order of importance. `state` is where containers' layers will be."""
     root = check_root(os.geteuid())
-    found = [root, check_kernel(platform.release()), check_capabilities(_effective_capabilities())]
+    found = [
+        root,
+        check_kernel(platform.release()),
+        check_capabilities(capabilities.held()),
+    ]
     found += check_cgroups(_cgroup_mount())
     found += [
         check_overlay(_read("/proc/filesystems"), _loadable()),
@@ -89,9 +93,9 @@ def _version(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
 
 
-def check_capabilities(effective: int) -> Check:
+def check_capabilities(held: Collection[str]) -> Check:
     wanted = sorted({*OWN_CAPABILITIES, *capabilities.DEFAULT}, key=capabilities.NAMES.index)
-    missing = [name for name in wanted if not effective >> capabilities.NUMBERS[name] & 1]
+    missing = [name for name in wanted if name not in held]
     if not missing:
         return Check("capabilities", True, "all that the runtime and its containers need")
     names = ", ".join(f"CAP_{name}" for name in missing)
@@ -196,7 +200,7 @@ def check_inotify(free_watches: int, free_instances: int) -> Check:
 
 
 def check_oom_score() -> Check:
-    if _effective_capabilities() & capabilities.mask(["SYS_RESOURCE"]):
+    if "SYS_RESOURCE" in capabilities.held():
         return Check("oom_score_adj", True, "can be lowered", required=False)
     detail = "cannot be lowered: the agent and guaranteed pods are not protected when memory runs out"
     return Check("oom_score_adj", False, detail, "give the agent CAP_SYS_RESOURCE", required=False)
@@ -221,13 +225,6 @@ def _read(path: str) -> str:
         return Path(path).read_text(errors="replace")
     except OSError:
         return ""
-
-
-def _effective_capabilities() -> int:
-    for line in _read("/proc/self/status").splitlines():
-        if line.startswith("CapEff:"):
-            return int(line.split()[1], 16)
-    return 0
 
 
 def _cgroup_mount() -> str:

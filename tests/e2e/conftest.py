@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import itertools
 import json
@@ -187,11 +188,15 @@ def claim_share() -> tuple[TextIO, int]:
 
 
 _lock, _share = claim_share()
+atexit.register(_lock.close)
 _turns = itertools.cycle(range(AGENTS_AT_ONCE))
 
 
 def make_agent(root: Path) -> Agent:
-    return Agent(root, _share * AGENTS_AT_ONCE + next(_turns))
+    """Its network begins clean, whatever a test that failed has left of an earlier agent of this number."""
+    agent = Agent(root, _share * AGENTS_AT_ONCE + next(_turns))
+    remove_network(agent)
+    return agent
 
 
 def remove_network(agent: Agent) -> None:

@@ -158,6 +158,9 @@ def assert_in_no_process_but_the_containers(canaries: list[str]) -> None:
             )
         except (FileNotFoundError, ProcessLookupError):
             continue
+        except PermissionError:
+            assert directory.name == "1", "root reads the environment of all but an init that is out of reach"
+            continue
         for canary in canaries:
             assert canary.encode() not in command, directory
             assert canary.encode() not in environment or b"kubepods" in cgroup, directory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .conftest import Agent, simple_pod, until
 from .images import directory, link, load_image
 
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
+MODPROBE = Path("/proc/sys/kernel/modprobe")  # a kernel without modules has none
 ONCE = {"restartPolicy": "Never"}
 
 
@@ -237,7 +239,7 @@ def test_what_can_be_tried_from_inside_with_the_default_capabilities(agent: Agen
     `READONLY_PATHS`), the device policy (`linux.devices`). A user namespace of one's own is up to the filter
     alone.
     """
-    before = {path: path.read_text() for path in (CORE_PATTERN, Path("/proc/sys/kernel/modprobe"))}
+    before = {path: path.read_text() for path in (CORE_PATTERN, MODPROBE) if path.exists()}
     name = f"attempts-{profile.lower()}"
     context = {"seccompProfile": {"type": profile}}
     agent.apply(simple_pod(name, "sh", "-c", ATTEMPTS, container={"securityContext": context}, **ONCE))
@@ -263,7 +265,7 @@ stat -f -c devpts=%T /dev/pts
 
 
 def test_privileged_is_what_it_says(agent: Agent) -> None:
-    """All capabilities, devices, no masks, no filter; and still its own pts, so that terminals work."""
+    """All capabilities the agent has, devices, no masks, no filter; and its own pts: terminals work."""
     agent.apply(
         simple_pod(
             "mighty", "sh", "-c", PRIVILEGED, container={"securityContext": {"privileged": True}}, **ONCE
@@ -273,8 +275,7 @@ def test_privileged_is_what_it_says(agent: Agent) -> None:
     assert "Seccomp:\t0" in log
     for line in ("mount=in", "cgroup=in", "kmsg=in", "sys=in", "devpts=devpts"):
         assert line in log.splitlines(), log
-    everything = (1 << int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1) - 1
-    assert f"CapEff:\t{everything:016x}" in log
+    assert re.findall("CapEff:.*", log) == re.findall("CapEff:.*", Path("/proc/self/status").read_text())
     agent.run("delete", "pod", "mighty")
 
 

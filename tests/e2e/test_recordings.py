@@ -14,6 +14,7 @@ nothing may *last* that was not recorded.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,4 +233,8 @@ def starts(notes: Sequence[str]) -> int:
 def manifest(name: str, notes: Path) -> Object:
     pod: Object = yaml.safe_load((RECORDINGS / f"{name}.yaml").read_text())
     pod["spec"]["volumes"][0]["hostPath"]["path"] = str(notes)
+    for container in pod["spec"]["containers"]:
+        for kind in {"startupProbe", "readinessProbe", "livenessProbe"} & set(container):
+            # No recorded probe came to its end of one second; on a slow kernel one could.
+            container[kind]["timeoutSeconds"] = math.ceil(FACTOR)
     return pod

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from minikubelet.linux import capabilities
 from minikubelet.runtime.seccomp.filters import kernel_version
 from tests.ext4 import ext4
 
@@ -110,6 +111,7 @@ def test_two_pods_share_no_id_and_ids_are_given_back(agent: Agent) -> None:
     assert first_id(agent, "three") == min(one, two)
 
 
+@pytest.mark.limits  # this one of the kernel's; to set it needs CAP_SYS_RESOURCE
 def test_without_user_namespaces_the_pod_waits_and_says_why(agent: Agent) -> None:
     """Rather than run with the node's ids. The refusal is `user_namespaces.make`."""
     before = MAX_USER_NAMESPACES.read_text()
@@ -158,7 +160,7 @@ echo done
 
 def test_unmasked_and_privileged_reach_nothing_of_the_node(agent: Agent) -> None:
     """What the two take away is the defence of pods with the node's ids; here it is that root is nobody."""
-    every = (1 << int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1) - 1
+    every = capabilities.mask(capabilities.held())
     pod = mapped_pod(
         "bold", "sh", "-c", UNMASKED, restartPolicy="Never",
         container={"securityContext": {"procMount": "Unmasked"}},

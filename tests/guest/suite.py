@@ -1,12 +1,15 @@
 """`./dev test`: every test on the kernel it needs, and one summary at the end.
 
-    tests/unit                     here, on any kernel tests/kernel, e2e, contract    on this machine's kernel
-    if it will do, else in two guests side by side, half each tests/guest                    here, where the
-    guest is used: they boot it
+    tests/unit                      here, on any kernel
+    tests/guest                     here, where the guest is used: they boot it
+    tests/kernel, e2e, contract     here, if this machine's kernel has all they need; else
+        those with the mark `limits`    in the guest
+        all others                      beside it and here, if pods can run here at all; else in two guests
 
-Two guests of one processor use two cores better than one guest of two. Arguments are pytest's: paths are sent
-where they belong, options go to every pytest. The results meet in build/test/junit.xml; the last line printed
-is the total. Runs in the venv; the guests are started through `./dev guest`.
+The guest is a slow kernel, so only what needs it goes there; `--guest` sends all kernel tests to it. Two
+guests of one processor use two cores better than one guest of two. All other arguments are pytest's: paths
+are sent where they belong, options go to every pytest. The results meet in build/test/junit.xml; the last
+line printed is the total. Runs in the venv; the guests are started through `./dev guest`.
 """
 
 from __future__ import annotations
@@ -37,7 +40,11 @@ KERNEL = ("kernel", "e2e", "contract")
 BOOT = ("guest",)
 
 GUESTS = 2
-GUEST_OPTIONS = ("--mem", "3G", "--timeout", "4500", "--share", str(RESULTS))
+IN_GUEST = (
+    *(str(CHECKOUT / "dev"), "guest"),
+    *("--mem", "3G", "--timeout", "4500", "--share", str(RESULTS), "--"),
+)
+FACTOR_BESIDE_A_GUEST = "2"  # it takes a processor
 GUEST_DIED = 125
 NO_TESTS = 5  # pytest's code for "nothing was selected"; in a share of the tests that is no failure
 OPTIONS_WITH_VALUE = ("-k", "-m", "-o", "-p", "-c", "-W", "-n", "-r")
@@ -67,22 +74,23 @@ class Count:
 
 
 def main(arguments: Sequence[str]) -> int:
-    record = "--record" in arguments
-    paths, options = split_arguments([word for word in arguments if word != "--record"])
+    own = {"--record", "--guest"} & set(arguments)
+    paths, options = split_arguments([word for word in arguments if word not in own])
     RESULTS.mkdir(parents=True, exist_ok=True)
     for old in RESULTS.glob("*.xml"):
         old.unlink()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     began = time.monotonic()
-    rounds = plan(paths, options, machine.missing())
+    missing = ["--guest was said"] if "--guest" in own else machine.missing()
+    rounds = plan(paths, options, missing, bool(missing) and "--guest" not in own and pods_can_run())
     if {"boot", "guest", "guest1"} & {job.name for jobs in rounds for job in jobs}:
         # Once and here, not by each of two guests.
         subprocess.run([CHECKOUT / "dev", "guest", "--prepare"], check=True)
     ended: list[tuple[Job, int]] = []
     for jobs in rounds:
         ended += run_side_by_side(jobs, prefixed=sum(map(len, rounds)) > 1)
-    return report(ended, time.monotonic() - began, record)
+    return report(ended, time.monotonic() - began, "--record" in own)
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -102,8 +110,19 @@ def folder(path: str) -> str:
     return inside[0] if inside else ""
 
 
-def plan(paths: Sequence[str], options: Sequence[str], missing: Sequence[str]) -> list[list[Job]]:
-    """Which pytests to run: rounds one after another, the jobs of a round side by side."""
+def pods_can_run() -> bool:
+    """On this machine, if without limits: its own doctor knows."""
+    doctor = [str(Path(sys.executable).with_name("minikubelet")), "doctor"]
+    return subprocess.run(doctor, capture_output=True, check=False).returncode == 0
+
+
+def plan(
+    paths: Sequence[str], options: Sequence[str], missing: Sequence[str], pods_run: bool
+) -> list[list[Job]]:
+    """Which pytests to run: rounds one after another, the jobs of a round side by side.
+
+    `missing` is what this machine's kernel lacks for all of the tests, `pods_run` that it does for most.
+    """
     everything = not paths or "" in map(folder, paths)
 
     def chosen(folders: Iterable[str]) -> list[str]:
@@ -118,6 +137,15 @@ def plan(paths: Sequence[str], options: Sequence[str], missing: Sequence[str]) -
     if kernel and not missing:
         say("this machine's kernel will do: all tests run on it")
         rounds.append([job("kernel", ["-v", *options, *kernel])])
+    elif kernel and pods_run:
+        say(f"tests of limits run in the guest: {'; '.join(missing)}")
+        beside = ["env", f"MK_TEST_FACTOR={os.environ.get('MK_TEST_FACTOR', FACTOR_BESIDE_A_GUEST)}"]
+        rounds.append(
+            [
+                job("kernel", ["-v", "--limits=without", *options, *kernel], beside),
+                job("guest", ["-v", "--limits=only", *options, *kernel], IN_GUEST),
+            ]
+        )
     elif kernel:
         say(f"kernel tests run in the guest: {'; '.join(missing)}")
         rounds.append(guest_jobs(kernel, options))
@@ -129,14 +157,15 @@ def plan(paths: Sequence[str], options: Sequence[str], missing: Sequence[str]) -
 def guest_jobs(paths: Sequence[str], options: Sequence[str]) -> list[Job]:
     """Two halves, or one whole when there is but one file."""
     if len(paths) == 1 and not os.path.isdir(paths[0]):
-        return [job("guest", ["-v", *options, *paths], GUEST_OPTIONS)]
+        return [job("guest", ["-v", *options, *paths], IN_GUEST)]
     return [
-        job(f"guest{number}", ["-v", f"--shard={number}/{GUESTS}", *options, *paths], GUEST_OPTIONS)
+        job(f"guest{number}", ["-v", f"--shard={number}/{GUESTS}", *options, *paths], IN_GUEST)
         for number in range(1, GUESTS + 1)
     ]
 
 
-def job(name: str, arguments: Sequence[str], guest: Sequence[str] = ()) -> Job:
+def job(name: str, arguments: Sequence[str], around: Sequence[str] = ()) -> Job:
+    """One pytest; `around` is the command that runs it."""
     junit = RESULTS / f"{name}.xml"
     pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
     pytest += [
@@ -147,7 +176,6 @@ def job(name: str, arguments: Sequence[str], guest: Sequence[str] = ()) -> Job:
         f"--junitxml={junit}",
         *arguments,
     ]
-    around = [str(CHECKOUT / "dev"), "guest", *guest, "--"] if guest else []
     return Job(name, [*around, *pytest], junit)
 
 
@@ -170,7 +198,7 @@ def run_side_by_side(jobs: Sequence[Job], prefixed: bool) -> list[tuple[Job, int
 def run_job(job: Job, prefixed: bool) -> int:
     """Run it; a guest that died is tried once more, and that is said: it is never normal."""
     code = stream(job, prefixed)
-    if code == GUEST_DIED and "guest" in job.command:
+    if code == GUEST_DIED and "guest" in job.name:
         say(f"{job.name}: THE GUEST DIED (its log is above). Trying once more; please look into it.")
         code = stream(job, prefixed)
     return code

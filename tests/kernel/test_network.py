@@ -88,20 +88,20 @@ def test_ip_netns_knows_the_pod_by_name_while_it_runs(state_dir: Path) -> None:
     async def story() -> None:
         async with started(state_dir) as network:
             with Holder() as one, Holder() as two, Holder() as three:
-                first = await plugged(network, one, "uid-1", "web")
-                assert first.address in run("ip", "netns", "exec", "web", "ip", "-4", "address")
-                second = await network.attach("uid-2", two.pid, "web", "other")
+                first = await plugged(network, one, "uid-1", "named")
+                assert first.address in run("ip", "netns", "exec", "named", "ip", "-4", "address")
+                second = await network.attach("uid-2", two.pid, "named", "other")
                 two.configure(second)
-                assert second.address in run("ip", "netns", "exec", "web.other", "ip", "-4", "address")
-                await network.attach("uid-3", three.pid, "web", "other")
-                assert sorted(name for name in os.listdir(NETNS) if name.startswith("web")) == [
-                    "web",
-                    "web.other",
+                assert second.address in run("ip", "netns", "exec", "named.other", "ip", "-4", "address")
+                await network.attach("uid-3", three.pid, "named", "other")
+                assert sorted(name for name in os.listdir(NETNS) if name.startswith("named")) == [
+                    "named",
+                    "named.other",
                 ]
                 await network.detach("uid-3")
                 await network.detach("uid-1")
-                assert not published("web")
-                assert published("web.other")
+                assert not published("named")
+                assert published("named.other")
 
     asyncio.run(story())
 

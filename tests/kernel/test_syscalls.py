@@ -199,3 +199,15 @@ def test_cgroup2_is_found_wherever_it_is_mounted(tmp_path: Path) -> None:
     mountinfo.write_text("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n")
     with pytest.raises(FileNotFoundError, match="no cgroup2 file system is mounted"):
         cgroup.find_mount(str(mountinfo))
+
+
+def test_what_was_given_up_is_not_held() -> None:
+    before = capabilities.held()
+    assert "SYS_ADMIN" in before
+
+    def story() -> None:
+        capabilities.limit(capabilities.mask(set(before) - {"MKNOD", "SYS_TIME"}))
+        capabilities.held.cache_clear()
+        assert set(capabilities.held()) == set(before) - {"MKNOD", "SYS_TIME"}
+
+    assert in_child(story) == 0

@@ -101,32 +101,49 @@ NO_LIMITS = ["cgroup v2 lacks cpu"]
 
 
 @pytest.mark.parametrize(
-    ("paths", "missing", "expected"),
+    ("paths", "missing", "pods_run", "expected"),
     [
-        pytest.param([], [], [["unit"], ["kernel"]], id="everything natively"),
-        pytest.param([], NO_LIMITS, [["unit"], ["boot"], ["guest1", "guest2"]], id="everything, two guests"),
-        pytest.param(["tests/unit"], NO_LIMITS, [["unit"]], id="unit tests need no guest"),
-        pytest.param(["tests"], [], [["unit"], ["kernel"]], id="tests is everything"),
-        pytest.param(["tests/e2e"], NO_LIMITS, [["guest1", "guest2"]], id="a folder is shared out"),
-        pytest.param(["tests/kernel/test_this_kernel.py"], NO_LIMITS, [["guest"]], id="one file is not"),
+        pytest.param([], [], False, [["unit"], ["kernel"]], id="everything natively"),
+        pytest.param(
+            [], NO_LIMITS, False, [["unit"], ["boot"], ["guest1", "guest2"]], id="everything, two guests"
+        ),
+        pytest.param(
+            [], NO_LIMITS, True, [["unit"], ["boot"], ["kernel", "guest"]], id="only limits in a guest"
+        ),
+        pytest.param(["tests/unit"], NO_LIMITS, False, [["unit"]], id="unit tests need no guest"),
+        pytest.param(["tests"], [], False, [["unit"], ["kernel"]], id="tests is everything"),
+        pytest.param(["tests/e2e"], NO_LIMITS, False, [["guest1", "guest2"]], id="a folder is shared out"),
+        pytest.param(
+            ["tests/kernel/test_this_kernel.py"], NO_LIMITS, False, [["guest"]], id="one file is not"
+        ),
         pytest.param(
             ["tests/kernel/test_this_kernel.py::test_every_kind_of_namespace_can_be_made"],
             NO_LIMITS,
+            False,
             [["guest"]],
             id="nor is one test",
         ),
         pytest.param(
             ["tests/unit/test_dev.py", "tests/kernel"],
             [],
+            False,
             [["unit"], ["kernel"]],
             id="paths are sent where they belong",
         ),
     ],
 )
 def test_each_test_is_sent_to_the_kernel_it_needs(
-    paths: list[str], missing: list[str], expected: list[list[str]]
+    paths: list[str], missing: list[str], pods_run: bool, expected: list[list[str]]
 ) -> None:
-    assert names(suite.plan(paths, [], missing)) == expected
+    assert names(suite.plan(paths, [], missing, pods_run)) == expected
+
+
+def test_no_test_is_left_out_where_limits_have_a_guest_of_their_own() -> None:
+    here, guest = suite.plan(["tests/kernel"], [], NO_LIMITS, True)[0]
+    assert "--limits=without" in here.command
+    assert "guest" not in here.command
+    assert "--limits=only" in guest.command
+    assert "guest" in guest.command
 
 
 def test_arguments_are_told_apart_from_paths(monkeypatch: pytest.MonkeyPatch) -> None:

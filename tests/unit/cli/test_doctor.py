@@ -39,10 +39,8 @@ def test_swap_is_told_of_where_secrets_could_get_into_it(release, swaps, ok):
 
 
 def test_missing_capabilities_are_named():
-    every = capabilities.mask(capabilities.NAMES)
-    assert doctor.check_capabilities(every).ok
-    without = every & ~capabilities.mask(["SYS_ADMIN", "MKNOD"])
-    check = doctor.check_capabilities(without)
+    assert doctor.check_capabilities(capabilities.NAMES).ok
+    check = doctor.check_capabilities(set(capabilities.NAMES) - {"SYS_ADMIN", "MKNOD"})
     assert not check.ok
     assert check.detail == "lacks CAP_SYS_ADMIN, CAP_MKNOD"
 
