@@ -121,7 +121,7 @@ async def _serve(
         stack.callback(store.close)
         images = ImageStore(paths)
         await images.start()
-        services = ServiceNetwork(options.bridge, service_cidr, network.open_loopback)
+        services = ServiceNetwork(network, service_cidr)
         stack.push_async_callback(services.stop, remove=options.remove_on_exit)
         configuration = await start_resolver(stack, network, service_cidr, store, configuration)
 

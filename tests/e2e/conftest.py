@@ -206,6 +206,7 @@ def remove_network(agent: Agent) -> None:
         ["nft", "delete", "table", "ip", f"minikubelet-{agent.bridge}"],
         ["nft", "delete", "table", "ip", f"minikubelet-{agent.bridge}-services"],
         ["nft", "delete", "table", "bridge", f"minikubelet-{agent.bridge}"],
+        ["nft", "delete", "table", "bridge", f"minikubelet-{agent.bridge}-services"],
     ):
         subprocess.run(command, check=False, capture_output=True)
 

@@ -61,7 +61,7 @@ class Echo:
     def _receive(self) -> None:
         while not self._ends.is_set():
             try:
-                _, sender = self._udp.recvfrom(100)
+                _, sender = self._udp.recvfrom(10_000)
             except TimeoutError:
                 continue
             self._udp.sendto(self.name.encode(), sender)
@@ -131,7 +131,7 @@ def udp() -> Iterator[socket.socket]:
 @asynccontextmanager
 async def pods(state_dir: Path, bridge: str = BRIDGE, cidr: str = CIDR) -> AsyncIterator[Pods]:
     async with started(state_dir, bridge, cidr) as network:
-        services = ServiceNetwork(bridge, SERVICES, network.open_loopback)
+        services = ServiceNetwork(network, SERVICES)
         with ExitStack() as stack:
             client = stack.enter_context(Holder())
             made = Pods(network, services, client)
@@ -160,6 +160,59 @@ async def test_connections_are_spread_over_the_backends(state_dir: Path) -> None
             assert await asyncio.to_thread(ask_often, address, NODE_PORT) == {"one", "two"}
         from_pod = made.from_client(lambda: ask_often(gateway, NODE_PORT))
         assert from_pod == {"one", "two"}
+
+
+@in_event_loop
+async def test_a_backend_sees_who_asks(state_dir: Path) -> None:
+    """As behind kube-proxy: a pod under its own address, and under the node's what comes by a port of it."""
+    async with pods(state_dir) as made:
+        await made.services.apply([made.service("one", node_port=NODE_PORT)])
+        client, gateway = made.network.address_of("uid-client"), str(made.network.gateway)
+        one = made.echoes["one"]
+
+        made.from_client(ask)
+        assert in_namespace(made.holders["two"].pid, ask) == "one"
+        assert one.peers == [client, made.addresses["two"]]
+        one.peers.clear()
+        made.from_client(lambda: ask(gateway, NODE_PORT))
+        in_namespace(made.holders["one"].pid, ask)
+        await asyncio.to_thread(ask)
+        assert one.peers == [gateway] * 3
+
+
+@in_event_loop
+async def test_a_backend_is_reached_without_its_service_as_before(state_dir: Path) -> None:
+    """Its frames take another way, in both directions; fragments too, of which only the first has ports."""
+    async with pods(state_dir) as made:
+        await made.services.apply([made.service("one", protocol="UDP"), made.service("one")])
+        client, one = made.network.address_of("uid-client"), made.addresses["one"]
+        assert client
+
+        def answer(echo: Echo) -> None:
+            assert made.from_client(lambda: ask(one, 8080)) == "one"
+            assert echo.peers[-1] == client
+
+        answer(made.echoes["one"])
+        other = Echo("client", made.client)
+        try:
+            assert in_namespace(made.holders["one"].pid, lambda: ask(client, 8080)) == "client"
+            assert other.peers == [one]
+        finally:
+            other.close()
+
+        large = Echo("large" * 1000, made.holders["one"], 8081)
+        try:
+            await made.services.apply([made.service("one", protocol="UDP", backends=((one, 8081),))])
+
+            def ask_much(address: str, port: int) -> int:
+                with udp() as socket_:
+                    socket_.sendto(b"?" * 4000, (address, port))
+                    return len(socket_.recv(10_000))
+
+            assert made.from_client(lambda: ask_much(ADDRESS, PORT)) == 5000
+            assert made.from_client(lambda: ask_much(one, 8081)) == 5000
+        finally:
+            large.close()
 
 
 @in_event_loop
@@ -248,10 +301,11 @@ async def test_a_client_that_is_to_stay_stays_also_when_others_come_and_go(state
 async def test_a_table_that_somebody_takes_away_is_made_again(state_dir: Path) -> None:
     async with pods(state_dir) as made:
         await made.services.apply([made.service("one")])
-        run("nft", "delete", "table", "ip", f"minikubelet-{BRIDGE}-services")
-
-        await until(lambda: f"{BRIDGE}-services" in run("nft", "list", "tables"))
-        assert made.from_client(ask) == "one"
+        for family in ("ip", "bridge"):
+            table = f"table {family} minikubelet-{BRIDGE}-services"
+            run("nft", "delete", *table.split())
+            await until(lambda table=table: table in run("nft", "list", "tables").splitlines())
+            assert made.from_client(ask) == "one"
 
 
 @in_event_loop
@@ -275,7 +329,7 @@ async def test_the_next_agent_finds_what_there_is_and_changes_it(state_dir: Path
         await made.services.stop(remove=False)
         assert made.from_client(ask) == "one"  # while nobody is there
 
-        made.services = ServiceNetwork(BRIDGE, SERVICES, made.network.open_loopback)
+        made.services = ServiceNetwork(made.network, SERVICES)
         await made.services.apply([made.service("two")])
         assert made.from_client(ask) == "two"
 
@@ -283,7 +337,7 @@ async def test_the_next_agent_finds_what_there_is_and_changes_it(state_dir: Path
 @in_event_loop
 async def test_two_agents_have_services_side_by_side(state_dir: Path, tmp_path: Path) -> None:
     async with pods(state_dir) as made, started(tmp_path / "other", "mkt1", "10.244.92.0/24") as network:
-        services = ServiceNetwork("mkt1", SERVICES, network.open_loopback)
+        services = ServiceNetwork(network, SERVICES)
         with Holder() as holder:
             spec = await plugged(network, holder, "uid-three", "three")
             echo = Echo("three", holder)

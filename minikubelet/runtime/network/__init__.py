@@ -74,6 +74,16 @@ class Network:
         """The bridge's own address: the node as its pods see it."""
         return self._pool.gateway
 
+    @property
+    def mac(self) -> str:
+        """The bridge's own."""
+        return self._mac(self.gateway)
+
+    @property
+    def has_bridge_tables(self) -> bool:
+        """Whether the kernel has nftables for bridges; known from `start` on."""
+        return self._tables.pinned
+
     def holders(self) -> set[str]:
         """The uids of all pods that hold an address, found ones included; detach those that are no more."""
         return self._pool.holders()
@@ -170,7 +180,7 @@ class Network:
         self._mtu = _mtu_of_default_route()
         if self._rtnetlink is None:
             self._rtnetlink = RouteNetlink()
-        self._rtnetlink.make_bridge(self.bridge, self._mac(self.gateway), self._mtu, str(self._state_dir))
+        self._rtnetlink.make_bridge(self.bridge, self.mac, self._mtu, str(self._state_dir))
         self._bridge_index = socket.if_nametoindex(self.bridge)
         self._rtnetlink.set_address(self._bridge_index, self.gateway, self.cidr)
         for uid in self._pool.holders():
@@ -181,7 +191,7 @@ class Network:
             f"the chain {chain} drops forwarded packets by default: pods may not get beyond this node"
             for chain in nftables.dropping_forward_chains()
         ]
-        if not self._tables.pinned:
+        if not self.has_bridge_tables:
             self.warnings.append(
                 "the kernel has no nftables for bridges: pods may send under false addresses"
             )
@@ -205,9 +215,15 @@ class Network:
                 )
 
     def _set_sysctls(self) -> None:
-        """Forward IPv4. No IPv6 on the bridge: a pod's router advertisements must not configure the node."""
+        """Forward IPv4, and do not advise pods of a shorter way: it would lead past the rules of Services,
+        and the kernel owes whom it advised the refusals of the next seconds. (It advises unless `all` *and*
+        the link say no; other links have a yes of their own.) No IPv6 on the bridge: a pod's router
+        advertisements must not configure the node.
+        """
         for key, value in (
             ("ipv4/ip_forward", "1"),
+            ("ipv4/conf/all/send_redirects", "0"),
+            (f"ipv4/conf/{self.bridge}/send_redirects", "0"),
             (f"ipv6/conf/{self.bridge}/disable_ipv6", "1"),
         ):
             path = Path("/proc/sys/net") / key

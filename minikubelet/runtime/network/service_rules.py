@@ -6,10 +6,16 @@ random and rewrites the destination. The kernel remembers the choice with the co
 first packet comes by here, and a connection outlives what led to its backend. Read it on a node with
 `nft list table ip minikubelet-services`.
 
+A pod sees the address of the pod that asked, as in a cluster. Its answer must pass here again, or the client
+would hear from an address it has not asked. But a bridge carries frames between its ports by itself, and so a
+second table, of the family bridge, hands those from and to backends to the node, which routes them. (Clusters
+switch br_netfilter on, for all bridges of the node.) Two cases are asked under the bridge's address: a pod
+that reaches itself, and, as with kube-proxy, whoever comes by a port of the node.
+
 `sessionAffinity: ClientIP` is a set for each backend of the clients that were sent there lately, asked before
 chance is; the kernel forgets them by itself.
 
-Text only; `services` gives it to `nft`, in one transaction. Everything is in a table of its own, made anew
+Text only; `services` gives it to `nft`, in one transaction. Everything is in tables of its own, made anew
 with each change but for the sets of clients.
 """
 
@@ -19,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from minikubelet.runtime.network.nftables import table_name
+from minikubelet.runtime.network.nftables import link_group, table_name
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,6 +52,16 @@ class ServicePort:
         return f"{self.chain}/{address}/{port}"
 
 
+@dataclass(frozen=True, slots=True)
+class PodNetwork:
+    """The bridge and the pods on it, as far as Services have to do with them."""
+
+    bridge: str
+    pods: IPv4Network
+    mac: str  # the bridge's own
+    has_tables: bool  # whether the kernel has nftables for bridges
+
+
 def services_table(bridge: str) -> str:
     return f"{table_name(bridge)}-services"
 
@@ -62,22 +78,23 @@ def named_objects(ports: Iterable[ServicePort]) -> tuple[set[str], set[str]]:
 
 
 def replace_services(
-    bridge: str,
+    pods: PodNetwork,
     network: IPv4Network,
     ports: Iterable[ServicePort],
     before: Iterable[ServicePort] | None,
 ) -> str:
-    """The whole table, in the place of the one for `before`; None: whatever is there is thrown away, and who
+    """All of it, in the place of what there is for `before`; None: whatever is there is thrown away, and who
     was sent where is forgotten.
 
-    ClusterIPs answer this node and the pods of `bridge`; to others they do not exist. `network` is that of
+    ClusterIPs answer this node and the pods of its bridge; to others they do not exist. `network` is that of
     all Services: what goes there and has no backend is refused at once, a Service without endpoints as well
     as an address that is nobody's. Pods are told before a route is looked up: the kernel would first advise
     them of the way by which the packet came, and owe them the refusal, as it counts what it sends by ICMP.
     Node ports answer at every address of the node.
     """
-    ports = sorted(ports)
+    ports, bridge = sorted(ports), pods.bridge
     table = services_table(bridge)
+    backends = sorted({address for port in ports for address, _ in port.backends})
     addresses = [
         f"{port.address} . {port.protocol.lower()} . {port.port} : goto {port.chain}"
         for port in ports
@@ -116,7 +133,7 @@ table ip {table} {{
         ip daddr . meta l4proto . th dport vmap @addresses
         fib daddr type local meta l4proto . th dport vmap @node_ports
     }}
-    chain refuse {{
+{_sources(pods, network, backends) if pods.has_tables else ""}    chain refuse {{
         meta l4proto tcp reject with tcp reset
         reject
     }}
@@ -133,12 +150,62 @@ table ip {table} {{
         fib daddr type local meta l4proto . th dport @idle_node_ports goto refuse
     }}
 }}
+{_replace_passage(pods, backends) if pods.has_tables else ""}"""
+
+
+def delete_services(pods: PodNetwork) -> str:
+    """Accepts that there is no such table."""
+    families = ("ip", "bridge") if pods.has_tables else ("ip",)
+    return "".join(_delete(family, pods.bridge) for family in families)
+
+
+def _delete(family: str, bridge: str) -> str:
+    table = f"{family} {services_table(bridge)}"
+    return f"add table {table}\ndelete table {table}\n"
+
+
+def _sources(pods: PodNetwork, network: IPv4Network, backends: list[str]) -> str:
+    """Before the pod network's own chain, which asks for every pod under the bridge's address whose packet
+    was led elsewhere. A source that was set, if to what it is, is not set again.
+    """
+    selves = [f"{address} . {address}" for address in backends]
+    return f"""\
+    set selves {{
+        type ipv4_addr . ipv4_addr; {_elements(selves)}
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority 90
+        oifname != "{pods.bridge}" return
+        ct original ip daddr != {network} return
+        ip saddr . ip daddr @selves masquerade comment "a pod that reaches itself"
+        ip saddr {pods.pods} snat to ip saddr comment "stays what it is"
+    }}
 """
 
 
-def delete_services(bridge: str) -> str:
-    """Accepts that there is no such table."""
-    return f"add table ip {services_table(bridge)}\ndelete table ip {services_table(bridge)}\n"
+def _replace_passage(pods: PodNetwork, backends: list[str]) -> str:
+    """What a backend's port of the bridge takes from or for another pod goes to the node instead. `other`
+    is what is neither for the bridge itself nor for many; fragments are told by their addresses like all.
+    """
+    table = services_table(pods.bridge)
+    return f"""\
+{_delete("bridge", pods.bridge)}
+table bridge {table} {{
+    set backends {{
+        type ipv4_addr; {_elements(backends)}
+    }}
+    chain prerouting {{
+        type filter hook prerouting priority -290
+        iifgroup != {link_group(pods.bridge)} return
+        meta pkttype != other return
+        ip saddr @backends goto by_the_node
+        ip daddr @backends goto by_the_node
+    }}
+    chain by_the_node {{
+        ether daddr set {pods.mac} meta pkttype set host
+    }}
+}}
+"""
 
 
 def _cleared(table: str, ports: Iterable[ServicePort], before: Iterable[ServicePort] | None) -> str:

@@ -13,18 +13,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
 from minikubelet.errors import NodeNotFit
-from minikubelet.runtime.network import nftables
+from minikubelet.runtime.network import Network, nftables
 from minikubelet.runtime.network.nfnetlink import Netfilter
 from minikubelet.runtime.network.rtnetlink import RouteNetlink
 from minikubelet.runtime.network.ruleset_watch import RulesetWatch
 from minikubelet.runtime.network.service_rules import (
+    PodNetwork,
     ServicePort,
     delete_services,
     replace_services,
@@ -58,16 +59,14 @@ def service_network(text: str, pods: IPv4Network) -> IPv4Network:
 
 
 class ServiceNetwork:
-    """The Services behind one bridge. `network` is where they have their addresses; `open_loopback` is told
-    whether the node's 127.0.0.1 leads to some of them.
+    """The Services before the pods of one network, which was started. `network` is where they have their
+    addresses.
     """
 
-    def __init__(
-        self, bridge: str, network: IPv4Network, open_loopback: Callable[[bool], Awaitable[None]]
-    ) -> None:
-        self._bridge = bridge
+    def __init__(self, pods: Network, network: IPv4Network) -> None:
+        self._pods = PodNetwork(pods.bridge, pods.cidr, pods.mac, pods.has_bridge_tables)
         self._network = network
-        self._open_loopback = open_loopback
+        self._open_loopback = pods.open_loopback  # told whether the node's 127.0.0.1 leads to some of them
         self._wanted: frozenset[ServicePort] = frozenset()
         self._there: frozenset[ServicePort] | None = None  # None: not known
         self._damaged = False  # what is there, by somebody else
@@ -82,7 +81,7 @@ class ServiceNetwork:
         self._wanted = frozenset(wanted)
         if self._wanted and self._watch is None:
             self._watch = RulesetWatch(
-                services_table(self._bridge), ourselves=KERNEL
+                services_table(self._pods.bridge), ourselves=KERNEL
             )  # we are nft, each time
             asyncio.get_running_loop().add_reader(self._watch, self._ruleset_changed, self._watch)
         await self._sync()
@@ -96,7 +95,7 @@ class ServiceNetwork:
             await self._repair
         if remove:
             # The route goes with the bridge.
-            await self._on_thread(lambda: nftables.apply(delete_services(self._bridge)))
+            await self._on_thread(lambda: nftables.apply(delete_services(self._pods)))
         if self._netfilter is not None:
             self._netfilter.close()
         self._thread.shutdown()
@@ -140,7 +139,7 @@ class ServiceNetwork:
 
     def _replace(self, wanted: Collection[ServicePort], there: Collection[ServicePort] | None) -> None:
         with closing(RouteNetlink()) as routes:
-            link = socket.if_nametoindex(self._bridge)
+            link = socket.if_nametoindex(self._pods.bridge)
             # The node itself must have a way there before a rule can change where its packet goes.
             if wanted and not there:
                 routes.add_route(link, self._network)
@@ -148,21 +147,21 @@ class ServiceNetwork:
             if not wanted:
                 routes.delete_route(link, self._network)
         if self._netfilter is None:
-            self._netfilter = Netfilter(services_table(self._bridge))
+            self._netfilter = Netfilter(services_table(self._pods.bridge))
         self._forget_flows(self._netfilter, wanted, there or ())
 
     def _apply_rules(self, wanted: Collection[ServicePort], there: Collection[ServicePort] | None) -> None:
         if not wanted:
-            nftables.apply(delete_services(self._bridge))
+            nftables.apply(delete_services(self._pods))
             return
         try:
-            nftables.apply(replace_services(self._bridge, self._network, wanted, there or None))
+            nftables.apply(replace_services(self._pods, self._network, wanted, there or None))
         except OSError as error:
             if not there:
                 raise
             # The table is not as we left it; or a set of clients has another timeout, which none can get.
             logger.debug("the table of Services is made from nothing: %s", error)
-            nftables.apply(replace_services(self._bridge, self._network, wanted, None))
+            nftables.apply(replace_services(self._pods, self._network, wanted, None))
 
     def _forget_flows(
         self, netfilter: Netfilter, wanted: Collection[ServicePort], there: Collection[ServicePort]
