@@ -24,6 +24,7 @@ from typing import TextIO
 
 import msgspec
 
+from minikubelet import vital_tasks
 from minikubelet.agent.cluster_names import ClusterNames
 from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.agent.eviction.thresholds import eviction_settings
@@ -178,7 +179,7 @@ async def _serve(
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
-    return 0
+    return 1 if vital_tasks.failed else 0
 
 
 async def start_resolver(

@@ -49,6 +49,7 @@ class Agent:
         self.cidr = f"10.244.{100 + number}.0/24"
         self.process: subprocess.Popen[str] | None = None
         self.ready_line = ""
+        self.program = ["-m", "minikubelet"]  # for Python
 
     def start(self, *options: str) -> None:
         """Until it is ready."""
@@ -65,7 +66,7 @@ class Agent:
     def spawn(self, *options: str) -> None:
         """The process, which is on its way."""
         arguments = [
-            sys.executable, "-m", "minikubelet", "--root", str(self.root), "agent", "--bridge", self.bridge,
+            sys.executable, *self.program, "--root", str(self.root), "agent", "--bridge", self.bridge,
             "--pod-cidr", self.cidr, "--node-name", "node1", *options,
         ]  # fmt: skip
         with (self.root / "agent.log").open("a") as log:

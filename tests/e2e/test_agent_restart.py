@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from .conftest import Agent, simple_pod, until
+from .conftest import FACTOR, Agent, simple_pod, until
 
 
 def children(pid: int) -> list[int]:
@@ -64,6 +64,34 @@ def test_an_agent_that_nobody_can_hear_says_why_it_ended(fresh_agent: Agent) -> 
     assert agent.process.wait() == 1
     agent.process = None
     assert "BrokenPipeError" in agent.log()
+
+
+BUG = """
+from minikubelet.agent.service_proxy import ServiceProxy
+from minikubelet.cli.main import main
+
+async def follow(self, resource):
+    raise RuntimeError("a bug")
+
+ServiceProxy._follow = follow
+main()
+"""
+
+
+def test_an_agent_with_a_bug_ends_with_its_reason_and_a_code_for_whoever_restarts_it(
+    fresh_agent: Agent,
+) -> None:
+    agent = fresh_agent
+    usual, agent.program = agent.program, ["-c", BUG]
+    agent.spawn()
+    assert agent.process is not None
+    assert agent.process.stdout is not None
+    assert agent.process.wait(30 * FACTOR) == 1
+    agent.process.stdout.close()
+    assert "the task service proxy failed" in agent.log()
+    assert "RuntimeError: a bug" in agent.log()
+    agent.program = usual
+    agent.start()
 
 
 def test_sigterm_stops_the_agent_and_leaves_the_pods(fresh_agent: Agent) -> None:

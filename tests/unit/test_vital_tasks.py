@@ -8,12 +8,14 @@ import signal
 
 import pytest
 
+from minikubelet import vital_tasks
 from minikubelet.vital_tasks import end_agent_on_failure
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled", "done"])
 def test_only_a_failure_ends_the_agent(how, monkeypatch, caplog):
     killed = []
+    monkeypatch.setattr(vital_tasks, "failed", names := [])
     monkeypatch.setattr(os, "kill", lambda *arguments: killed.append(arguments))
 
     async def task():
@@ -33,4 +35,5 @@ def test_only_a_failure_ends_the_agent(how, monkeypatch, caplog):
     asyncio.run(story())
     failed = how == "failed"
     assert killed == ([(os.getpid(), signal.SIGTERM)] if failed else [])
+    assert names == (["watch the world"] if failed else [])
     assert ("the task watch the world failed" in caplog.text) == failed

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
 from minikubelet.cli import targets
 from minikubelet.cli.base import Session, command, files_option, say, selector_option
-from minikubelet.cli.errors import CliError, UsageError
+from minikubelet.cli.errors import CliError, StatusError, UsageError, raise_all
 from minikubelet.cli.targets import Target
 
 NEEDED = "The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0"
@@ -36,9 +37,9 @@ def scale_command(session: Session, args: tuple[str, ...], replicas: int | None,
         raise CliError('required flag(s) "replicas" not set')
     if replicas < 0:
         raise CliError(NEEDED)
-    found = _targets(session, args, options)
+    found, missing = _found(session, _targets(session, args, options))
     if not found:
-        raise CliError("no objects passed to scale")
+        raise CliError(f"no objects passed to scale {_all_of(missing)}".rstrip())
 
     def scale(target: Target) -> None:
         path = target.resource.path(target.namespace, target.name, "scale")
@@ -52,6 +53,7 @@ def scale_command(session: Session, args: tuple[str, ...], replicas: int | None,
         say(f"{target} scaled")
 
     targets.each(found, scale)
+    raise_all(missing)
 
 
 def _targets(session: Session, args: tuple[str, ...], options: dict[str, Any]) -> list[Target]:
@@ -67,6 +69,24 @@ def _targets(session: Session, args: tuple[str, ...], options: dict[str, Any]) -
         )
         return [targets.of_object(session.client, item, session.namespace) for item in items]
     return targets.named(session.client, session.namespace, args)
+
+
+def _found(session: Session, wanted: Iterable[Target]) -> tuple[list[Target], list[StatusError]]:
+    """As kubectl, which reads all of them before it scales one, and says at the end what it did not find."""
+    found, missing = [], []
+    for target in wanted:
+        try:
+            session.client.get(target.path)
+            found.append(target)
+        except StatusError as error:
+            missing.append(error)
+    return found, missing
+
+
+def _all_of(errors: Sequence[StatusError]) -> str:
+    """As Go prints one error, or several."""
+    texts = ", ".join(str(error) for error in errors)
+    return f"[{texts}]" if len(errors) > 1 else texts
 
 
 def _check(scale: dict[str, Any], current: int, version: str) -> None:
