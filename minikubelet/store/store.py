@@ -238,7 +238,8 @@ class Store:
         """Replace an object. A resourceVersion or uid that is given must be the present one: else Conflict.
 
         A write that changes nothing is none: same revision, no event. A changed `spec` raises
-        `metadata.generation`, if the object has one. Identity (uid, creationTimestamp) cannot be changed.
+        `metadata.generation`, if the object has one; a pod's node does not count. Identity (uid,
+        creationTimestamp) cannot be changed.
         """
         metadata = obj["metadata"]
         namespace, name = metadata.get("namespace", ""), metadata["name"]
@@ -474,6 +475,12 @@ def _finalizers(obj: Object) -> bool:
     return bool(obj["metadata"].get("finalizers") or (obj.get("spec") or {}).get("finalizers"))
 
 
+def _wished(obj: Object) -> Object:
+    """The spec without the node a pod was bound to: that is an answer, and no new wish (KEP-5067)."""
+    spec = obj.get("spec") or {}
+    return {key: value for key, value in spec.items() if key != "nodeName"} if "nodeName" in spec else spec
+
+
 def _with_identity(obj: Object, old: Object) -> Object:
     """A copy of `obj` that is still the same object as `old`, one generation later if its spec differs."""
     obj = _copy(obj)
@@ -482,6 +489,6 @@ def _with_identity(obj: Object, old: Object) -> Object:
         metadata[field] = before[field]
     if "generation" in before:
         metadata["generation"] = max(metadata.get("generation", 0), before["generation"])
-        if obj.get("spec") != old.get("spec") and metadata["generation"] == before["generation"]:
+        if _wished(obj) != _wished(old) and metadata["generation"] == before["generation"]:
             metadata["generation"] += 1
     return obj

@@ -104,7 +104,8 @@ def test_a_changed_spec_is_a_new_generation(store):
     store.create("pods", obj)
     status = store.modify("pods", "default", "a", lambda obj: obj.update(status={}))
     spec = store.modify("pods", "default", "a", lambda obj: obj.update(spec={"x": 2}))
-    assert (status["metadata"]["generation"], spec["metadata"]["generation"]) == (1, 2)
+    bound = store.modify("pods", "default", "a", lambda obj: obj["spec"].update(nodeName="node1"))
+    assert [each["metadata"]["generation"] for each in (status, spec, bound)] == [1, 2, 2]
 
 
 def test_nobody_shares_a_sub_tree_with_the_store(store):
