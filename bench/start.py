@@ -83,8 +83,9 @@ class Agent:
         command = [sys.executable, "-m", "minikubelet", "--root", str(root), "agent", "--bridge", "mkbench"]
         self.log = (root / "agent.log").open("w")
         self.process = subprocess.Popen(
-            [*command, "--pod-cidr", "10.244.88.0/24"], stdout=subprocess.PIPE, stderr=self.log, text=True
-        )
+            [*command, "--pod-cidr", "10.244.88.0/24", "--remove-on-exit"],
+            stdout=subprocess.PIPE, stderr=self.log, text=True,
+        )  # fmt: skip
         assert self.process.stdout is not None
         if not self.process.stdout.readline().startswith("ready"):
             raise SystemExit(f"bench: the agent did not start:\n{(root / 'agent.log').read_text()}")
@@ -109,13 +110,6 @@ class Agent:
         self.process.terminate()
         self.process.wait()
         self.log.close()
-        for command in (
-            ["ip", "link", "delete", "mkbench"],
-            ["nft", "delete", "table", "ip", "minikubelet-mkbench"],
-            ["nft", "delete", "table", "ip", "minikubelet-mkbench-services"],
-            ["nft", "delete", "table", "bridge", "minikubelet-mkbench"],
-        ):
-            subprocess.run(command, check=False, capture_output=True)
 
 
 def cpu_seconds(pid: int) -> float:

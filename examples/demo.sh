@@ -21,11 +21,20 @@ until_seen() {
     show "$@"
 }
 
+start_agent() {
+    minikubelet --root "$root" agent --bridge mkdemo --pod-cidr 10.244.77.0/24 --remove-on-exit \
+        >"$root/ready" 2>>"$root/agent.log" &
+    agent=$!
+    head -n 1 "$root/ready"
+}
+
 finish() {
     code=$?
-    [ -z "${agent:-}" ] || { kill "$agent" 2>/dev/null && wait "$agent"; } || true
-    ip link delete mkdemo 2>/dev/null || true
-    nft delete table ip minikubelet-mkdemo 2>/dev/null || true
+    if [ -n "${agent:-}" ]; then
+        mk delete pods --all --now >/dev/null 2>&1 || true
+        kill "$agent" 2>/dev/null || true
+        wait "$agent" || true
+    fi
     [ $code -eq 0 ] || tail -n 20 "$root/agent.log" >&2
     rm -rf "$root"
     exit $code
@@ -35,9 +44,7 @@ trap 'exit 130' INT TERM
 
 say "An agent: API, store, one worker per pod. All its state is below $root"
 mkfifo "$root/ready"
-minikubelet --root "$root" agent --bridge mkdemo --pod-cidr 10.244.77.0/24 >"$root/ready" 2>"$root/agent.log" &
-agent=$!
-head -n 1 "$root/ready"
+start_agent
 
 say "One container, on the node's own root file system; its process is pid 1 of its world"
 show apply -f "$here/01-one-container.yaml"
@@ -72,9 +79,7 @@ until_seen 'warming-up *1/1' 60 get pods
 say "The agent is killed (SIGKILL) and started again: no pod notices"
 kill -9 "$agent"
 wait "$agent" 2>/dev/null || true
-minikubelet --root "$root" agent --bridge mkdemo --pod-cidr 10.244.77.0/24 >"$root/ready" 2>>"$root/agent.log" &
-agent=$!
-head -n 1 "$root/ready"
+start_agent
 until_seen 'hello *1/1 *Running *0' 20 get pods
 
 say "And everything goes: processes, cgroups, links, mounts"

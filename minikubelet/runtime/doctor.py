@@ -56,11 +56,7 @@ class Check:
 def checks(state: Path = Path("/var/lib/minikubelet")) -> list[Check]:
     """Every finding, in the order of importance. `state` is where containers' layers will be."""
     root = check_root(os.geteuid())
-    found = [
-        root,
-        check_kernel(platform.release()),
-        check_capabilities(capabilities.held()),
-    ]
+    found = [root, check_kernel(platform.release()), check_capabilities(capabilities.held())]
     found += check_cgroups(_cgroup_mount())
     found += [
         check_overlay(_read("/proc/filesystems"), _loadable()),

@@ -179,6 +179,11 @@ async def test_a_backend_sees_who_asks(state_dir: Path) -> None:
         await asyncio.to_thread(ask)
         assert one.peers == [gateway] * 3
 
+        await made.services.apply([made.service("two")])
+        selves = run("nft", "list", "set", "ip", f"minikubelet-{BRIDGE}-services", "selves")
+        assert made.addresses["two"] in selves
+        assert made.addresses["one"] not in selves
+
 
 @in_event_loop
 async def test_a_backend_is_reached_without_its_service_as_before(state_dir: Path) -> None:

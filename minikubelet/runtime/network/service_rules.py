@@ -112,7 +112,7 @@ def replace_services(
     ]
     chains = "".join(line for port in ports if port.backends for line in _chains(port))
     return f"""\
-{_cleared(table, ports, before)}
+{_cleared(pods, ports, before)}
 table ip {table} {{
     map addresses {{
         type ipv4_addr . inet_proto . inet_service : verdict; {_elements(addresses)}
@@ -164,6 +164,11 @@ def _delete(family: str, bridge: str) -> str:
     return f"add table {table}\ndelete table {table}\n"
 
 
+def _sets(pods: PodNetwork) -> tuple[str, ...]:
+    """Of the table of the family ip, without those of clients."""
+    return ("idle_node_ports", "selves") if pods.has_tables else ("idle_node_ports",)
+
+
 def _sources(pods: PodNetwork, network: IPv4Network, backends: list[str]) -> str:
     """Before the pod network's own chain, which asks for every pod under the bridge's address whose packet
     was led elsewhere. A source that was set, if to what it is, is not set again.
@@ -208,17 +213,18 @@ table bridge {table} {{
 """
 
 
-def _cleared(table: str, ports: Iterable[ServicePort], before: Iterable[ServicePort] | None) -> str:
+def _cleared(pods: PodNetwork, ports: Iterable[ServicePort], before: Iterable[ServicePort] | None) -> str:
     """Make room: everything goes, or all but the sets of clients that are still wanted."""
     if before is None:
-        return f"add table ip {table}\ndelete table ip {table}"
+        return _delete("ip", pods.bridge).rstrip()
+    table = services_table(pods.bridge)
     old_chains, old_sets = named_objects(before)
     chains, sets = named_objects(ports)
     return "\n".join(
         [
             f"flush table ip {table}",
             *(f"flush map ip {table} {name}" for name in ("addresses", "node_ports")),
-            f"flush set ip {table} idle_node_ports",
+            *(f"flush set ip {table} {name}" for name in _sets(pods)),
             *(f"delete chain ip {table} {name}" for name in sorted(old_chains - chains)),
             *(f"delete set ip {table} {name}" for name in sorted(old_sets - sets)),
         ]
