@@ -77,10 +77,10 @@ def test_what_the_guest_writes_is_gone_except_in_a_share(tmp_path: Path) -> None
 
 
 def test_a_command_that_takes_too_long_is_killed_and_is_124() -> None:
-    done = guest("--timeout", "8", "sh", "-c", "echo begun; sleep 1000")
+    done = guest("--timeout", "30", "sh", "-c", "echo begun; sleep 1000")
     assert done.returncode == 124
     assert done.stdout == b"begun\n"
-    assert b"8 s are over" in done.stderr
+    assert b"30 s are over" in done.stderr
 
 
 def test_a_guest_that_dies_is_125_and_shows_its_log() -> None:
