@@ -19,6 +19,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,9 @@ from tests.guest import machine
 CHECKOUT = Path(__file__).resolve().parents[2]
 RESULTS = CHECKOUT / "build/test"
 DURATIONS = CHECKOUT / "tests/durations.json"
+TEMPORARY = Path(
+    tempfile.gettempdir(), f"pytest-of-{os.getpid()}"
+)  # a run does not stumble over what others left
 
 UNIT = ("unit",)
 KERNEL = ("kernel", "e2e", "contract")
@@ -59,6 +63,15 @@ class Job:
     junit: Path
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: its exit code, and the last it said, which is why if no test failed."""
+
+    job: Job
+    code: int
+    last_line: str
+
+
 @dataclass
 class Count:
     """What came of a job's tests, read from the XML its pytest wrote."""
@@ -77,6 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     own = {"--record", "--guest"} & set(arguments)
     paths, options = split_arguments([word for word in arguments if word not in own])
     RESULTS.mkdir(parents=True, exist_ok=True)
+    TEMPORARY.mkdir(mode=0o700)
     for old in RESULTS.glob("*.xml"):
         old.unlink()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -87,10 +101,15 @@ def main(arguments: Sequence[str]) -> int:
     if {"boot", "guest", "guest1"} & {job.name for jobs in rounds for job in jobs}:
         # Once and here, not by each of two guests.
         subprocess.run([CHECKOUT / "dev", "guest", "--prepare"], check=True)
-    ended: list[tuple[Job, int]] = []
+    ended: list[Ended] = []
     for jobs in rounds:
         ended += run_side_by_side(jobs, prefixed=sum(map(len, rounds)) > 1)
-    return report(ended, time.monotonic() - began, "--record" in own)
+    code = report(ended, time.monotonic() - began, "--record" in own)
+    if code:
+        say(f"what the tests left is in {TEMPORARY}")
+    else:
+        subprocess.run(["rm", "-rf", TEMPORARY], check=True)
+    return code
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -174,6 +193,7 @@ def job(name: str, arguments: Sequence[str], around: Sequence[str] = ()) -> Job:
         "-o",
         "faulthandler_timeout=300",
         f"--junitxml={junit}",
+        *([] if around is IN_GUEST else [f"--basetemp={TEMPORARY / name}"]),
         *arguments,
     ]
     return Job(name, [*around, *pytest], junit)
@@ -185,27 +205,28 @@ _printing = threading.Lock()
 _running: set[subprocess.Popen[str]] = set()
 
 
-def run_side_by_side(jobs: Sequence[Job], prefixed: bool) -> list[tuple[Job, int]]:
+def run_side_by_side(jobs: Sequence[Job], prefixed: bool) -> list[Ended]:
     with ThreadPoolExecutor(len(jobs)) as pool:
         try:
-            return list(zip(jobs, pool.map(lambda each: run_job(each, prefixed), jobs), strict=True))
+            return list(pool.map(lambda each: run_job(each, prefixed), jobs))
         except SystemExit:
             for process in list(_running):
                 process.terminate()  # the launcher takes its guest along
             raise
 
 
-def run_job(job: Job, prefixed: bool) -> int:
+def run_job(job: Job, prefixed: bool) -> Ended:
     """Run it; a guest that died is tried once more, and that is said: it is never normal."""
-    code = stream(job, prefixed)
-    if code == GUEST_DIED and "guest" in job.name:
+    ended = stream(job, prefixed)
+    if ended.code == GUEST_DIED and "guest" in job.name:
         say(f"{job.name}: THE GUEST DIED (its log is above). Trying once more; please look into it.")
-        code = stream(job, prefixed)
-    return code
+        ended = stream(job, prefixed)
+    return ended
 
 
-def stream(job: Job, prefixed: bool) -> int:
+def stream(job: Job, prefixed: bool) -> Ended:
     prefix = f"{job.name:7}| " if prefixed else ""
+    line = ""
     process = subprocess.Popen(
         job.command,
         cwd=CHECKOUT,
@@ -222,7 +243,7 @@ def stream(job: Job, prefixed: bool) -> int:
             with _printing:
                 print(prefix + line, end="", flush=True)
     _running.discard(process)
-    return process.returncode
+    return Ended(job, process.returncode, line.strip())
 
 
 def interrupted(number: int, _frame: FrameType | None) -> NoReturn:
@@ -236,23 +257,23 @@ def say(text: str) -> None:
 # --- the summary ---
 
 
-def report(ended: Sequence[tuple[Job, int]], seconds: float, record: bool) -> int:
+def report(ended: Sequence[Ended], seconds: float, record: bool) -> int:
     """One summary in pytest's words. Returns the exit code."""
-    counts = [(job, code, count_of(job, code)) for job, code in ended]
-    merge([job.junit for job, _, _ in counts])
+    counts = [count_of(each) for each in ended]
+    merge([each.job.junit for each in ended])
     if record:
-        write_durations(count for _, _, count in counts)
+        write_durations(counts)
     print(" summary ".center(100, "="))
-    for job, _, count in counts:
+    for each, count in zip(ended, counts, strict=True):
         print("".join(f"FAILED {line}\n" for line in count.failures), end="")
-        print(f"{job.name:7} {count}")
+        print(f"{each.job.name:7} {count}")
     total = Count(
-        passed=sum(count.passed for _, _, count in counts),
-        failed=sum(count.failed for _, _, count in counts),
-        skipped=sum(count.skipped for _, _, count in counts),
+        passed=sum(count.passed for count in counts),
+        failed=sum(count.failed for count in counts),
+        skipped=sum(count.skipped for count in counts),
     )
     print(f"{total} in {seconds:.0f} s", flush=True)
-    return exit_code([code for _, code in ended])
+    return exit_code([each.code for each in ended])
 
 
 def exit_code(codes: Sequence[int]) -> int:
@@ -263,15 +284,15 @@ def exit_code(codes: Sequence[int]) -> int:
     return 0 if 0 in codes else NO_TESTS
 
 
-def count_of(job: Job, code: int) -> Count:
+def count_of(ended: Ended) -> Count:
     count = Count()
-    if job.junit.exists():
-        for case in ElementTree.parse(job.junit).iter("testcase"):
+    if ended.job.junit.exists():
+        for case in ElementTree.parse(ended.job.junit).iter("testcase"):
             add_case(count, case)
-    if code not in (0, NO_TESTS) and not count.failed:
+    if ended.code not in (0, NO_TESTS) and not count.failed:
         # The tests that did run say nothing of how this ended: killed, broken off, or never begun.
         count.failed += 1
-        count.failures.append(f"{job.name} - ended with exit code {code}")
+        count.failures.append(f"{ended.job.name} - ended with exit code {ended.code}: {ended.last_line}")
     return count
 
 

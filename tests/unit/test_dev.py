@@ -192,7 +192,7 @@ JUNIT = """\
 def test_results_are_counted_and_failures_named(tmp_path: Path) -> None:
     junit = tmp_path / "unit.xml"
     junit.write_text(JUNIT)
-    count = suite.count_of(suite.Job("unit", [], junit), 1)
+    count = suite.count_of(suite.Ended(suite.Job("unit", [], junit), 1, ""))
     assert str(count) == "1 passed, 2 failed, 1 skipped"
     assert count.failures == [
         "tests/unit/test_a.py::test_bad[x] - assert 1 == 2",
@@ -202,8 +202,8 @@ def test_results_are_counted_and_failures_named(tmp_path: Path) -> None:
 
 
 def test_a_pytest_that_left_no_results_is_a_failure(tmp_path: Path) -> None:
-    count = suite.count_of(suite.Job("guest1", [], tmp_path / "none.xml"), 124)
-    assert (count.failed, count.failures) == (1, ["guest1 - ended with exit code 124"])
+    count = suite.count_of(suite.Ended(suite.Job("guest1", [], tmp_path / "none.xml"), 124, "killed"))
+    assert (count.failed, count.failures) == (1, ["guest1 - ended with exit code 124: killed"])
 
 
 @pytest.mark.parametrize(
