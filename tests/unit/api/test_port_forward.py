@@ -25,7 +25,7 @@ def open_pair(peer: SpdyPeer, port: object, request: str = "0") -> tuple[int, in
 
 
 def wait_ended(api, echo: Echo, count: int) -> None:
-    wait_for(api, lambda: echo.ended == count)
+    wait_for(lambda: echo.ended == count)
 
 
 def test_data_flows_both_ways_and_a_half_that_ended_leaves_the_other(web, dial, echo):
@@ -239,5 +239,5 @@ def test_no_task_is_left_of_a_hundred_hard_closes(web, dial, echo):
         if number % 2:
             peer.until(lambda: peer.data)  # noqa: B023
         peer.close()
-    wait_for(web, lambda: echo.ended == echo.begun)
-    wait_for(web, lambda: web.inside(lambda: len(asyncio.all_tasks())) <= tasks)
+    wait_for(lambda: echo.ended == echo.begun)
+    wait_for(lambda: web.inside(lambda: len(asyncio.all_tasks())) <= tasks)

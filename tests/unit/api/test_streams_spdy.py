@@ -20,7 +20,7 @@ EXEC = f"{PODS}/web/exec?"
 
 def wait_all_closed(api, count: int) -> None:
     sessions = api.node.sessions
-    wait_for(api, lambda: len(sessions) == count and all(session.closed for session in sessions))
+    wait_for(lambda: len(sessions) == count and all(session.closed for session in sessions))
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
@@ -110,7 +110,7 @@ def test_a_client_that_makes_no_sense_ends_its_session_and_no_other(web, dial, w
     peer = dial(EXEC + "command=hang&stdout=1", V4)
     peer.open(streamtype="error")
     peer.open(streamtype="stdout")
-    wait_for(web, lambda: web.node.sessions)
+    wait_for(lambda: web.node.sessions)
     peer.sock.sendall(wire)
     peer.until(lambda: peer.closed)
     wait_all_closed(web, 1)

@@ -562,7 +562,7 @@ def test_a_namespace_that_is_going_says_what_it_waits_for(api):
         conditions = api.get(f"{NAMESPACES}/n").json["status"].get("conditions", [])
         return {one["type"]: (one["status"], one["reason"], one["message"]) for one in conditions}
 
-    wait_for(api, lambda: len(told()) == 5)
+    wait_for(lambda: len(told()) == 5)
     assert told()["NamespaceContentRemaining"] == (
         "True",
         "SomeResourcesRemain",
@@ -587,14 +587,14 @@ def test_a_namespace_that_is_going_says_what_it_waits_for(api):
         }
     ]
     api.request("PATCH", f"{NAMESPACES}/n/configmaps/c", {"metadata": {"finalizers": None}}, MERGE_PATCH)
-    wait_for(api, lambda: api.get(f"{NAMESPACES}/n").code == 404)
+    wait_for(lambda: api.get(f"{NAMESPACES}/n").code == 404)
 
 
 def test_a_namespace_is_let_go_by_its_last_finalizer(api):
     body = {"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes", "example.com/mine"]}}
     api.post(NAMESPACES, body)
     api.request("DELETE", f"{NAMESPACES}/n")
-    wait_for(api, lambda: api.get(f"{NAMESPACES}/n").json["spec"]["finalizers"] == ["example.com/mine"])
+    wait_for(lambda: api.get(f"{NAMESPACES}/n").json["spec"]["finalizers"] == ["example.com/mine"])
     present = api.get(f"{NAMESPACES}/n").json
     finalized = api.request("PUT", f"{NAMESPACES}/n/finalize", {**present, "spec": {}})
     assert finalized.code == 200
