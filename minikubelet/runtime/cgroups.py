@@ -43,12 +43,12 @@ class Cgroups:
             self._hand_down(self.mount / one.path)
 
     async def stop(self, shims: str) -> None:
-        """Remove the hierarchy if no pod is left in it. Shims (and the zygote) that are just ending are
-        waited for; those of running pods keep their cgroup.
+        """Remove the hierarchy as far as no pod is left in it. If no process of a pod is, then shims (and the
+        zygote) that are just ending are waited for; those of running pods keep their cgroup.
         """
-        for relative in (f"{KUBEPODS}/burstable", f"{KUBEPODS}/besteffort"):
+        for relative in (f"{KUBEPODS}/burstable", f"{KUBEPODS}/besteffort", KUBEPODS):
             self._remove_empty(relative)
-        tries = ENDING_TRIES if self._remove_empty(KUBEPODS) else 1
+        tries = 1 if cgroup.populated(self.path(KUBEPODS)) else ENDING_TRIES
         for _ in range(tries):
             if self._remove_empty(shims):
                 return

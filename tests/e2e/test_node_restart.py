@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from minikubelet.linux import cgroup
 from tests.leaks import no_leaks
 
 from .conftest import Agent, make_agent, remove_network, simple_pod, until
@@ -149,8 +150,8 @@ def finished_at(container: dict[str, Any]) -> float:
 
 
 def reboot(agent: Agent) -> None:
-    """What a reboot does to a node, as far as a test may: all processes die at once, /run is emptied, and the
-    boot id is another than the one the agent wrote down.
+    """What a reboot does to a node, as far as a test may: all processes die at once, their cgroups are gone,
+    /run is emptied, and the boot id is another than the one the agent wrote down.
     """
     node = json.loads(ask(agent, "GET", "/api/v1/nodes/node1"))
     node["status"]["nodeInfo"]["bootID"] = "the boot before"
@@ -162,6 +163,9 @@ def reboot(agent: Agent) -> None:
             if Path(f"/proc/{pid}").exists():
                 os.kill(pid, signal.SIGKILL)
         until(lambda shim=shim: has_ended(shim), what="the shim to end")
+        for path in Path(cgroup.find_mount(), "kubepods").rglob(f"pod{state.parents[1].name}"):
+            until(lambda path=path: not cgroup.populated(str(path)), what="the containers to end")
+            cgroup.remove(str(path))
     for directory in ("pods", "network"):
         shutil.rmtree(agent.root / "run" / directory)
 
