@@ -58,13 +58,16 @@ class UserNamespace:
 
 def make(first: int, count: int, others: int) -> UserNamespace:
     """A new one with ids 0 to `count` - 1; step into the namespaces of the kinds `others` that it owns."""
+    parent = os.pidfd_open(os.getpid())
     try:
         pid, pidfd = syscalls.clone3(syscalls.CLONE_NEWUSER | others)
+        if pid == 0:
+            _wait_for_the_end(parent)
     except OSError as error:
         text = os.strerror(error.errno or 0)
         raise OSError(error.errno, f"failed to create user namespace: {text}") from error
-    if pid == 0:
-        _wait_for_the_end()
+    finally:
+        os.close(parent)
     try:
         for file in ("uid_map", "gid_map"):
             paths.write_kernel_file(f"/proc/{pid}/{file}", f"0 {first} {count}\n", syscalls.PROC_SUPER_MAGIC)
@@ -77,10 +80,10 @@ def make(first: int, count: int, others: int) -> UserNamespace:
         os.close(pidfd)
 
 
-def _wait_for_the_end() -> NoReturn:
+def _wait_for_the_end(parent: int) -> NoReturn:
     """The child: it is there to be looked at."""
     try:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        processes.die_with(parent)
         while True:
             signal.pause()
     finally:

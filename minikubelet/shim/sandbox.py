@@ -129,28 +129,30 @@ def make_null_device() -> int:
 
 def start_init(sandbox: Sandbox) -> None:
     """Process 1 of a shared pid namespace: reaps whoever is orphaned there, and dies with the shim."""
+    shim = os.pidfd_open(os.getpid())
     sandbox.init_pid, sandbox.init_pidfd = syscalls.clone3(syscalls.CLONE_NEWPID)
     if sandbox.init_pid == 0:
         try:
-            _be_init(sandbox.shm, sandbox.user)
+            _be_init(shim, sandbox.shm, sandbox.user)
         finally:
             os._exit(125)
+    os.close(shim)
 
 
-def _be_init(empty_mount_namespace: int, user: UserNamespace | None) -> NoReturn:
+def _be_init(shim: int, empty_mount_namespace: int, user: UserNamespace | None) -> NoReturn:
     """Containers of the pod can see this process, so it has nothing to see:
 
     No files but the pod's shared memory.
     """
     signal.set_wakeup_fd(-1)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    processes.die_with(shim)
     processes.set_name("mk-init")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     if empty_mount_namespace >= 0:
         syscalls.setns(empty_mount_namespace, syscalls.CLONE_NEWNS)
     if user is not None:
         user.enter()
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of credentials clears it
+        processes.die_with(shim)  # a change of credentials clears it
     os.closerange(0, 3)
     syscalls.close_range(3)
     while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,31 @@ def test_a_cgroup_is_killed_one_by_one_where_the_kernel_cannot_do_it_at_once() -
     cgroup.remove(path)
     os.close(pidfd)
     os.close(fd)
+
+
+@pytest.mark.parametrize("flags", [0, syscalls.CLONE_NEWPID], ids=["a process", "process 1"])
+@pytest.mark.parametrize("when", ["before it is said", "later"])
+def test_a_process_dies_with_its_parent(flags: int, when: str) -> None:
+    alive, held = os.pipe()  # the child holds it as long as it lives
+    said, say = os.pipe()
+
+    def parent() -> None:
+        pidfd = os.pidfd_open(os.getpid())
+        if syscalls.clone3(flags)[0] == 0:
+            if when == "before it is said":
+                select.select([pidfd], [], [])
+            processes.die_with(pidfd)
+            os.write(say, b"x")
+            signal.pause()
+        if when == "later":
+            os.read(said, 1)
+
+    assert in_child(parent) == 0
+    os.close(held)
+    readable, _, _ = select.select([alive], [], [], 10)
+    assert readable
+    for fd in (alive, said, say):
+        os.close(fd)
 
 
 def test_a_failed_call_says_its_name_and_its_path() -> None:
