@@ -152,6 +152,8 @@ class Agent:
         self.run("delete", "pods", "--all", "--grace-period=1")
         if files:
             until(lambda: not self.run("get", "pods", "-A", "-o", "name"), what="static pods end")
+        # The object of a pod that has ended goes before its cgroup.
+        until(lambda: not list((self.root / "run/pods").iterdir()), what="nothing is left of them")
 
 
 @pytest.fixture(scope="module")
