@@ -98,6 +98,14 @@ def say(port: int, data: bytes) -> bytes:
     return bytes(said)
 
 
+def hangs_up(port: int) -> bool:
+    """Nothing is answered. A client that closes before it has read what we said resets the connection."""
+    try:
+        return say(port, b"hello\n") == b""
+    except ConnectionError:
+        return True
+
+
 def fds(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 

@@ -21,7 +21,7 @@ from kubernetes import config as kube_config
 from kubernetes.stream import stream
 
 from tests.e2e.conftest import FACTOR, Agent, until
-from tests.e2e.stream_pods import forwarded_port, say, stream_agent
+from tests.e2e.stream_pods import forwarded_port, hangs_up, say, stream_agent
 from tests.stock_kubectl import KUBECTLS, NEWEST, Kubectl
 
 
@@ -224,7 +224,7 @@ def test_port_forward_to_a_service_goes_to_the_port_of_its_pod(streaming: Agent,
 def test_port_forward_to_a_port_nobody_listens_on_says_so(kubectl: Kubectl) -> None:
     process = kubectl.start("port-forward", "web", ":9")
     port = int(process.stdout.readline().rpartition(" -> ")[0].rpartition(":")[2])
-    assert say(port, b"hello\n") == b""
+    assert hangs_up(port)
     error = process.stderr.readline()
     assert f"an error occurred forwarding {port} -> 9: error forwarding port 9 to pod" in error
     assert "dial tcp4 127.0.0.1:9: connect: connection refused" in error

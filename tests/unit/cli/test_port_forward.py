@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -82,7 +83,8 @@ def test_local_and_remote_ports_and_addresses_are_as_asked_for(forward, echo, fr
     other = running.listening()
     assert conversation(local) == b"hello bye"
     assert running.line() == f"Handling connection for {local}\n"
-    assert conversation(other) == b"", "nobody listens there: the others do not mind"
+    with suppress(ConnectionError):  # closed before it was read what we said: a reset
+        assert conversation(other) == b"", "nobody listens there: the others do not mind"
     assert conversation(local) == b"hello bye"
     code, err = running.end()
     assert code == 0
