@@ -7,14 +7,9 @@
         all others                      beside it and here, if pods can run here at all; else in two guests
 
 The guest is a slow kernel, so only what needs it goes there; `--guest` sends all kernel tests to it. Two
-guests of one processor use two cores better than one guest of two.
-
-`--retry` is for a gate on a machine that others work on, too: when few tests have failed, their files are run
-once more, alone. What passes then is named as FLAKY and does not fail the run: each is a fault to be found.
-
-All other arguments are pytest's: paths are sent where they belong, options go to every pytest. The results
-meet in build/test/junit.xml; the last line printed is the total. Runs in the venv; the guests are started
-through `./dev guest`.
+guests of one processor use two cores better than one guest of two. All other arguments are pytest's: paths
+are sent where they belong, options go to every pytest. The results meet in build/test/junit.xml; the last
+line printed is the total. Runs in the venv; the guests are started through `./dev guest`.
 """
 
 from __future__ import annotations
@@ -29,7 +24,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -40,9 +35,8 @@ from tests.guest import machine
 CHECKOUT = Path(__file__).resolve().parents[2]
 RESULTS = CHECKOUT / "build/test"
 DURATIONS = CHECKOUT / "tests/durations.json"
-TEMPORARY = Path(
-    tempfile.gettempdir(), f"pytest-of-{os.getpid()}"
-)  # a run does not stumble over what others left
+# Of this run alone: it does not stumble over what others left.
+TEMPORARY = Path(tempfile.gettempdir(), f"pytest-of-{os.getpid()}")
 
 UNIT = ("unit",)
 KERNEL = ("kernel", "e2e", "contract")
@@ -55,9 +49,7 @@ IN_GUEST = (
 )
 FACTOR_BESIDE_A_GUEST = "2"  # it takes a processor
 GUEST_DIED = 125
-TESTS_FAILED = 1  # pytest's code
 NO_TESTS = 5  # pytest's code for "nothing was selected"; in a share of the tests that is no failure
-RETRIED_FILES = 3  # more than that did not fail by chance
 OPTIONS_WITH_VALUE = ("-k", "-m", "-o", "-p", "-c", "-W", "-n", "-r")
 
 
@@ -68,8 +60,6 @@ class Job:
     name: str
     command: Sequence[str]
     junit: Path
-    options: Sequence[str] = ()
-    around: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,6 @@ class Ended:
     job: Job
     code: int
     last_line: str
-    forgiven: bool = False  # what failed passed when it was run once more
 
 
 @dataclass
@@ -90,7 +79,6 @@ class Count:
     failed: int = 0
     skipped: int = 0
     failures: list[str] = field(default_factory=list)
-    failed_files: set[str] = field(default_factory=set)
     seconds_by_file: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -98,7 +86,7 @@ class Count:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = {"--record", "--guest", "--retry"} & set(arguments)
+    own = {"--record", "--guest"} & set(arguments)
     paths, options = split_arguments([word for word in arguments if word not in own])
     RESULTS.mkdir(parents=True, exist_ok=True)
     TEMPORARY.mkdir(mode=0o700)
@@ -115,8 +103,6 @@ def main(arguments: Sequence[str]) -> int:
     ended: list[Ended] = []
     for jobs in rounds:
         ended += run_side_by_side(jobs, prefixed=sum(map(len, rounds)) > 1)
-    if "--retry" in own:
-        ended = once_more(ended)
     code = report(ended, time.monotonic() - began, "--record" in own)
     if code:
         say(f"what the tests left is in {TEMPORARY}")
@@ -165,38 +151,38 @@ def plan(
     unit, kernel, boot = chosen(UNIT), chosen(KERNEL), chosen(BOOT)
     if everything and not missing:
         boot = []  # this machine has no use for the guest
-    rounds = [[job("unit", options, unit)]] if unit else []
+    rounds = [[job("unit", [*options, *unit])]] if unit else []
     if kernel and not missing:
         say("this machine's kernel will do: all tests run on it")
-        rounds.append([job("kernel", ["-v", *options], kernel)])
+        rounds.append([job("kernel", ["-v", *options, *kernel])])
     elif kernel and pods_run:
         say(f"tests of limits run in the guest: {'; '.join(missing)}")
         beside = ["env", f"MK_TEST_FACTOR={os.environ.get('MK_TEST_FACTOR', FACTOR_BESIDE_A_GUEST)}"]
         rounds.append(
             [
-                job("kernel", ["-v", "--limits=without", *options], kernel, beside),
-                job("guest", ["-v", "--limits=only", *options], kernel, IN_GUEST),
+                job("kernel", ["-v", "--limits=without", *options, *kernel], beside),
+                job("guest", ["-v", "--limits=only", *options, *kernel], IN_GUEST),
             ]
         )
     elif kernel:
         say(f"kernel tests run in the guest: {'; '.join(missing)}")
         rounds.append(guest_jobs(kernel, options))
     if boot:
-        rounds.insert(1 if unit else 0, [job("boot", options, boot)])
+        rounds.insert(1 if unit else 0, [job("boot", [*options, *boot])])
     return rounds
 
 
 def guest_jobs(paths: Sequence[str], options: Sequence[str]) -> list[Job]:
     """Two halves, or one whole when there is but one file."""
     if len(paths) == 1 and not os.path.isdir(paths[0]):
-        return [job("guest", ["-v", *options], paths, IN_GUEST)]
+        return [job("guest", ["-v", *options, *paths], IN_GUEST)]
     return [
-        job(f"guest{number}", ["-v", f"--shard={number}/{GUESTS}", *options], paths, IN_GUEST)
+        job(f"guest{number}", ["-v", f"--shard={number}/{GUESTS}", *options, *paths], IN_GUEST)
         for number in range(1, GUESTS + 1)
     ]
 
 
-def job(name: str, options: Sequence[str], paths: Sequence[str], around: Sequence[str] = ()) -> Job:
+def job(name: str, arguments: Sequence[str], around: Sequence[str] = ()) -> Job:
     """One pytest; `around` is the command that runs it."""
     junit = RESULTS / f"{name}.xml"
     pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
@@ -207,10 +193,9 @@ def job(name: str, options: Sequence[str], paths: Sequence[str], around: Sequenc
         "faulthandler_timeout=300",
         f"--junitxml={junit}",
         *([] if around is IN_GUEST else [f"--basetemp={TEMPORARY / name}"]),
-        *options,
-        *paths,
+        *arguments,
     ]
-    return Job(name, [*around, *pytest], junit, options, around)
+    return Job(name, [*around, *pytest], junit)
 
 
 # --- running ---
@@ -236,21 +221,6 @@ def run_job(job: Job, prefixed: bool) -> Ended:
         say(f"{job.name}: THE GUEST DIED (its log is above). Trying once more; please look into it.")
         ended = stream(job, prefixed)
     return ended
-
-
-def once_more(ended: Sequence[Ended]) -> list[Ended]:
-    """The same, after the files of the few tests that failed were run a second time, alone."""
-    failed = [(each, sorted(count_of(each).failed_files)) for each in ended if each.code == TESTS_FAILED]
-    if not 0 < sum(len(files) for _, files in failed) <= RETRIED_FILES:
-        return list(ended)
-    forgiven: list[Ended] = []
-    for each, files in failed:
-        if files:  # none: no test failed, and what did is unknown
-            say(f"once more, as tests of them failed: {' '.join(files)}")
-            options = [option for option in each.job.options if not option.startswith("--shard")]
-            if stream(job(f"{each.job.name}-again", options, files, each.job.around), True).code == 0:
-                forgiven.append(each)
-    return [replace(each, code=0, forgiven=True) if each in forgiven else each for each in ended]
 
 
 def stream(job: Job, prefixed: bool) -> Ended:
@@ -294,17 +264,14 @@ def report(ended: Sequence[Ended], seconds: float, record: bool) -> int:
         write_durations(counts)
     print(" summary ".center(100, "="))
     for each, count in zip(ended, counts, strict=True):
-        word = "FLAKY" if each.forgiven else "FAILED"
-        print("".join(f"{word} {line}\n" for line in count.failures), end="")
+        print("".join(f"FAILED {line}\n" for line in count.failures), end="")
         print(f"{each.job.name:7} {count}")
     total = Count(
         passed=sum(count.passed for count in counts),
-        failed=sum(count.failed for each, count in zip(ended, counts, strict=True) if not each.forgiven),
+        failed=sum(count.failed for count in counts),
         skipped=sum(count.skipped for count in counts),
     )
-    flaky = sum(count.failed for each, count in zip(ended, counts, strict=True) if each.forgiven)
-    passed_late = f", {flaky} FLAKY: passed only when run once more" if flaky else ""
-    print(f"{total}{passed_late} in {seconds:.0f} s", flush=True)
+    print(f"{total} in {seconds:.0f} s", flush=True)
     return exit_code([each.code for each in ended])
 
 
@@ -335,7 +302,6 @@ def add_case(count: Count, case: ElementTree.Element) -> None:
     bad = case.find("failure") if case.find("failure") is not None else case.find("error")
     if bad is not None:
         count.failed += 1
-        count.failed_files.add(file)
         first_line = (bad.get("message") or "").splitlines()[:1]
         name = "" if bad.get("message") == "collection failure" else f"::{case.get('name')}"
         count.failures.append(f"{file}{name} - {''.join(first_line)[:200]}")

@@ -198,73 +198,12 @@ def test_results_are_counted_and_failures_named(tmp_path: Path) -> None:
         "tests/unit/test_a.py::test_bad[x] - assert 1 == 2",
         "tests/unit/test_b.py::test_unready - no bridge",
     ]
-    assert count.failed_files == {"tests/unit/test_a.py", "tests/unit/test_b.py"}
     assert count.seconds_by_file == {"tests/unit/test_a.py": 2.0, "tests/unit/test_b.py": 1.0}
 
 
 def test_a_pytest_that_left_no_results_is_a_failure(tmp_path: Path) -> None:
     count = suite.count_of(suite.Ended(suite.Job("guest1", [], tmp_path / "none.xml"), 124, "killed"))
     assert (count.failed, count.failures) == (1, ["guest1 - ended with exit code 124: killed"])
-
-
-FAILS_ONCE = """
-from pathlib import Path
-
-def test_good():
-    pass
-
-def test_by_chance():
-    once = Path(__file__).with_suffix(".once")
-    if not once.exists():
-        once.touch()
-        raise AssertionError("a bad moment")
-"""
-FAILS = """
-def test_bad():
-    raise AssertionError("always")
-"""
-
-
-@pytest.mark.parametrize(
-    ("files", "code", "words"),
-    [
-        pytest.param(
-            {"test_a.py": FAILS_ONCE},
-            0,
-            [
-                "FLAKY test_a.py::test_by_chance - AssertionError: a bad moment",
-                "1 FLAKY: passed only when run",
-            ],
-            id="by chance",
-        ),
-        pytest.param(
-            {"test_a.py": FAILS_ONCE, "test_b.py": FAILS},
-            1,
-            ["FAILED test_b.py::test_bad - AssertionError: always", "1 passed, 2 failed, 0 skipped in"],
-            id="not by chance",
-        ),
-        pytest.param(
-            {f"test_{letter}.py": FAILS_ONCE for letter in "abcd"}, 1, ["4 passed, 4 failed"], id="too many"
-        ),
-    ],
-)
-def test_few_tests_that_failed_are_run_once_more_and_named(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    files: dict[str, str],
-    code: int,
-    words: list[str],
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    for name in ("CHECKOUT", "RESULTS", "TEMPORARY"):
-        monkeypatch.setattr(suite, name, tmp_path)
-    ended = suite.once_more(suite.run_side_by_side([suite.job("unit", [], list(files))], prefixed=False))
-    capfd.readouterr()
-    assert suite.report(ended, 1.0, record=False) == code
-    said = capfd.readouterr().out
-    assert all(each in said for each in words), said
 
 
 @pytest.mark.parametrize(
