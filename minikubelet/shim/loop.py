@@ -16,7 +16,7 @@ import select
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -75,6 +75,12 @@ class Loop:
         """Before the descriptor is closed."""
         if self._watched.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+
+    def catch_up(self, fds: Collection[int]) -> None:
+        """Call back now for those of these descriptors that are ready, first come first served."""
+        for fd, _ in self._epoll.poll(0):
+            if fd in fds and (callback := self._watched.get(fd)) is not None:
+                self._guard(callback)
 
     def call_later(self, seconds: float, callback: Callback) -> Timer:
         timer = Timer(time.monotonic() + seconds, callback)

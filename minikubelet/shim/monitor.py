@@ -116,6 +116,7 @@ class Monitor:
                 devices.attach_policy(self._sandbox.device_policy(), directory)
             streams = process.Streams.open(spec.process, null, self.devpts)
             try:
+                self._follow(streams)  # before it lives, or what it said last may be seen first
                 with self._pid_namespace():
                     self.child = process.start(
                         self._loop,
@@ -124,12 +125,9 @@ class Monitor:
                         lambda report: container.run(spec, self._sandbox, self.devpts, streams.child, report),
                         self,
                     )
-            except OSError:
-                streams.close(null)
-                raise
+            finally:
+                streams.close_child_ends(null)
         self.record.pid = self.child.pid
-        streams.close_child_ends(null)
-        self._follow(streams)
 
     def _pid_namespace(self) -> AbstractContextManager[None]:
         """Where the container's process will be born."""
@@ -225,6 +223,7 @@ class Monitor:
 
     def _finish(self) -> None:
         """Read the pipes to their end, write the record, and only then tell."""
+        self._loop.catch_up({reader.fd for reader in self._readers})  # the order of both pipes' last words
         for reader in self._readers:
             reader.drain()
             reader.close()

@@ -35,6 +35,28 @@ def test_stop_sends_the_signal_and_waits_for_the_end(node: Node) -> None:
     assert container.stop(signal.SIGUSR1, 60).exit_code == 5
 
 
+def test_the_log_keeps_the_order_of_both_streams_when_all_is_found_at_once(node: Node) -> None:
+    """The shim stands still while one container ends and then another: reaping the first, it finds the other
+    dead as well, whose words it has not read yet."""
+    pod = node.pod()
+    waits = "until [ -e /tmp/go ]; do sleep 0.01; done; echo first >&2; echo second"
+    containers = [pod.start("sh", "-c", waits) for _ in range(2)]
+    pids = [container.record().pid for container in containers]
+    os.kill(pod.pid, signal.SIGSTOP)
+    for pid in pids:
+        Path(f"/proc/{pid}/root/tmp/go").touch()
+        until(lambda pid=pid: is_dead(pid), what="it has ended")
+    os.kill(pod.pid, signal.SIGCONT)
+    for container in containers:
+        container.ended()
+        assert container.output() == "first\nsecond\n"
+
+
+def is_dead(pid: int) -> bool:
+    """And waits for being reaped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+
+
 def test_stop_kills_after_the_grace_period(node: Node) -> None:
     container = node.pod().start("sh", "-c", IGNORES_TERM)
     container.wait_output("ready")
