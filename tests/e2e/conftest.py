@@ -63,14 +63,14 @@ class Agent:
             said = f"exit {code}, {self.ready_line!r}\n{self.log()}"
             pytest.fail(f"the agent did not become ready: {said}")
 
-    def spawn(self, *options: str) -> None:
+    def spawn(self, *options: str, stdout: int = subprocess.PIPE) -> None:
         """The process, which is on its way."""
         arguments = [
             sys.executable, *self.program, "--root", str(self.root), "agent", "--bridge", self.bridge,
             "--pod-cidr", self.cidr, "--node-name", "node1", *options,
         ]  # fmt: skip
         with (self.root / "agent.log").open("a") as log:
-            self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(arguments, stdout=stdout, stderr=log, text=True)
 
     def log(self) -> str:
         return (self.root / "agent.log").read_text()

@@ -103,7 +103,9 @@ def test_a_pod_finds_the_api_as_clients_in_a_cluster_do(fresh_agent: Agent) -> N
         "https://kubernetes.default.svc",
     ):
         ask = f'python3 -c "$0" {url}'
-        assert json.loads(fresh_agent.run("exec", "web", "--", "sh", "-c", ask, ASK)) == [401, 403, 200, 200]
+        command = ("exec", "web", "--", "sh", "-c", ask, ASK)
+        told = until(lambda command=command: fresh_agent.call(*command).stdout, what="the Service's rules")
+        assert json.loads(told) == [401, 403, 200, 200]
 
 
 @pytest.mark.parametrize(

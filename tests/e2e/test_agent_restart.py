@@ -57,11 +57,14 @@ def test_a_container_that_ended_meanwhile_keeps_its_exit_code(fresh_agent: Agent
 def test_an_agent_that_nobody_can_hear_says_why_it_ended(fresh_agent: Agent) -> None:
     """EPIPE is `| head` to a command line, which ends without a word then; an agent must not."""
     agent = fresh_agent
-    agent.spawn()
+    read, write = os.pipe()
+    os.close(read)  # nobody hears it from its first moment: it may be ready before we could hang up
+    try:
+        agent.spawn(stdout=write)
+    finally:
+        os.close(write)
     assert agent.process is not None
-    assert agent.process.stdout is not None
-    agent.process.stdout.close()
-    assert agent.process.wait() == 1
+    assert agent.process.wait(30 * FACTOR) == 1
     agent.process = None
     assert "BrokenPipeError" in agent.log()
 
@@ -122,7 +125,7 @@ def test_a_lost_shim_is_a_lost_sandbox_and_the_pod_comes_back(fresh_agent: Agent
     first = agent.container("phoenix")["containerID"]
     os.kill(shim_pid(agent, "phoenix"), signal.SIGKILL)
     until(lambda: agent.container("phoenix").get("restartCount") == 1, what="a new container")
-    until(lambda: "running" in agent.container("phoenix")["state"], what="running again")
+    until(lambda: "running" in agent.container("phoenix").get("state", {}), what="running again")
     assert agent.container("phoenix")["containerID"] != first
     reasons = [event["reason"] for event in agent.events("phoenix")]
     assert "SandboxChanged" in reasons

@@ -89,7 +89,8 @@ def test_bombs_hurt_nobody_else(agent: Agent) -> None:
     current = directory / "pids.current"
     until(lambda: int(current.read_text()) == PIDS, what="the bomb meets its limit")
     assert answers(agent)
-    assert int(current.read_text()) == PIDS
+    # (For a moment the kernel counts a fork that it is about to refuse.)
+    until(lambda: int(current.read_text()) == PIDS, what="the bomb is still at its limit")
     agent.run("delete", "pod", "forks")
     assert not directory.exists()
 

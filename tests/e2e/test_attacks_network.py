@@ -23,7 +23,7 @@ def attempt(target):
             socket.socket(socket.AF_UNIX).connect("\\0" + where)
         else:
             host, _, port = where.rpartition(":")
-            socket.create_connection((host, int(port)), timeout=1)
+            socket.create_connection((host, int(port)), timeout=20)
     except OSError as error:
         return type(error).__name__
     return "connected"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def test_two_hundred_pods_leave_nothing_behind(tmp_path: Path) -> None:
         agent.apply(simple_pod("first", "true", restartPolicy="Never"))
         until(lambda: agent.phase("first") == "Succeeded", what="first")
         agent.run("delete", "pod", "first")
-        descriptors = len(list(Path(f"/proc/{agent.process.pid}/fd").iterdir()))
+        descriptors = open_files(agent.process.pid)
         for _ in range(ROUNDS):
             pods = [simple_pod(f"pod-{number}", "sleep", "infinity") for number in range(BATCH)]
             agent.apply("\n---\n".join(json.dumps(pod) for pod in pods))
@@ -39,9 +40,14 @@ def test_two_hundred_pods_leave_nothing_behind(tmp_path: Path) -> None:
         assert not list((agent.root / "lib/pods").iterdir())
         assert not list((agent.root / "lib/containers").iterdir())
         assert not list((agent.root / "log/pods").iterdir())
-        assert len(list(Path(f"/proc/{agent.process.pid}/fd").iterdir())) <= descriptors + 2
+        # A connection whose client has gone, a directory that is being measured: these pass, leaks stay.
+        until(lambda: open_files(agent.process.pid) <= descriptors + 2, what="no more descriptors")
         assert agent.stop() == 0
         remove_network(agent)
+
+
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def test_play_cleans_up_everything_it_made() -> None:

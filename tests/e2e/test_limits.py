@@ -52,9 +52,15 @@ def test_a_burner_gets_its_millicores(agent: Agent, milli: int) -> None:
     agent.wait_running(name)
     cgroup = cgroup_of(agent, name)
     until(lambda: usage_usec(cgroup) > 300_000, what="it burns")
-    shares = [share_of_cpu(cgroup) for _ in range(3)]
+    shares: list[float] = []
+
+    def as_asked() -> bool:
+        """Two measurements in a row: one that the machine's other work disturbed says nothing."""
+        shares.append(share_of_cpu(cgroup))
+        return shares[-2:] == [pytest.approx(milli / 1000, rel=0.05)] * 2
+
+    until(as_asked, limit=60, what=lambda: f"{milli} millicores: {shares}")
     agent.run("delete", "pod", name)
-    assert sorted(shares)[1] == pytest.approx(milli / 1000, rel=0.05), shares
 
 
 def test_cgroup_files_are_written_as_the_kubelet_and_runc_write_them(agent: Agent) -> None:
