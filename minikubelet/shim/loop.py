@@ -16,6 +16,7 @@ import select
 import signal
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,7 @@ from itertools import count
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+IN_ORDER = select.EPOLLIN | select.EPOLLET  # told once of what came, but of two pipes in the order it came
 PRIORITY = select.EPOLLPRI
 PEER_GONE = select.EPOLLRDHUP
 
@@ -51,6 +53,7 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._watched: dict[int, Callback] = {}
+        self._due: deque[int] = deque()  # ready, and not called yet
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._children: dict[int, Exited] = {}
@@ -78,9 +81,11 @@ class Loop:
 
     def catch_up(self, fds: Collection[int]) -> None:
         """Call back now for those of these descriptors that are ready, first come first served."""
-        for fd, _ in self._epoll.poll(0):
-            if fd in fds and (callback := self._watched.get(fd)) is not None:
-                self._guard(callback)
+        self._look(0)
+        now = [fd for fd in self._due if fd in fds]
+        self._due = deque(fd for fd in self._due if fd not in fds)
+        for fd in now:
+            self._call(fd)
 
     def call_later(self, seconds: float, callback: Callback) -> Timer:
         timer = Timer(time.monotonic() + seconds, callback)
@@ -118,11 +123,22 @@ class Loop:
 
         self.watch(wake, READ, woken)
         while self.running:
-            for fd, _ in self._epoll.poll(self._wait()):
-                callback = self._watched.get(fd)  # an earlier callback of this round may have closed it
-                if callback is not None:
-                    self._guard(callback)
-            self._run_timers()
+            self.turn()
+
+    def turn(self) -> None:
+        """Wait until something is ready, and call whoever asked for it."""
+        self._look(self._wait())
+        while self._due:
+            self._call(self._due.popleft())
+        self._run_timers()
+
+    def _look(self, seconds: float) -> None:
+        self._due.extend(fd for fd, _ in self._epoll.poll(seconds) if fd not in self._due)
+
+    def _call(self, fd: int) -> None:
+        callback = self._watched.get(fd)  # an earlier callback of this round may have closed it
+        if callback is not None:
+            self._guard(callback)
 
     def _wait(self) -> float:
         while self._timers and self._timers[0][2].callback is None:

@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from minikubelet.shim.loop import PEER_GONE, READ, WRITE, Callback, Loop
+from minikubelet.shim.loop import IN_ORDER, PEER_GONE, READ, WRITE, Callback, Loop
 
 PORTION = 64 * 1024
 FULL = 256 * 1024
@@ -31,7 +31,11 @@ class Reader:
         self, loop: Loop, fd: int, received: Callable[[bytes], None], ended: Callback = nothing
     ) -> None:
         self._loop, self._fd, self._received, self._ended = loop, fd, received, ended
-        self._is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
+        mode = os.fstat(fd).st_mode
+        self._is_socket = stat.S_ISSOCK(mode)
+        # A process has two pipes. With READ, one that was just read would come first again, whatever the
+        # kernel has got to tell of the other meanwhile.
+        self._events = IN_ORDER if stat.S_ISFIFO(mode) else READ
         self.resume()
 
     @property
@@ -48,14 +52,16 @@ class Reader:
         A socket's peer that goes away is noticed all the same: who waits for it would wait for ever. A pipe
         must not be asked: that its writer is gone says nothing about what still lies in it.
         """
+        self._paused = True
         if self.open and self._is_socket:
             self._loop.watch(self._fd, PEER_GONE, self._gone)
         elif self.open:
             self._loop.forget(self._fd)
 
     def resume(self) -> None:
+        self._paused = False
         if self.open:
-            self._loop.watch(self._fd, READ, self._ready)
+            self._loop.watch(self._fd, self._events, self._ready)
 
     def read_now(self) -> None:
         """One portion, if there is any, paused or not."""
@@ -63,7 +69,8 @@ class Reader:
             self._read()
 
     def _ready(self) -> None:
-        self._read()
+        if self._read() and self._events == IN_ORDER and not self._paused:
+            self.resume()  # there may be more, or the end, of which nobody tells a second time
 
     def _gone(self) -> None:
         self.close()
