@@ -116,7 +116,10 @@ class Zygote:
             self._prepares = False
 
     def _take_request(self) -> None:
-        packet = os.read(self._agent, _PACKET)
+        try:
+            packet = os.read(self._agent, _PACKET)
+        except ConnectionResetError:  # it ended with an answer of ours unread: as good as the end of file
+            packet = b""
         if not packet:
             os._exit(0)
         request = json.loads(packet)

@@ -8,18 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import minikubelet
 from minikubelet.errors import ShimRequestError, ShimUnavailable
 from minikubelet.linux import cgroup
+from minikubelet.runtime import shim_client
 from minikubelet.runtime.shim_client import ShimClient
-from minikubelet.shim.protocol import MountSpec, NetworkSpec, ProcessSpec, SandboxSpec
+from minikubelet.shim.protocol import MountSpec, NetworkSpec, ProcessSpec, SandboxSpec, plain
 from tests.kernel.shims import FACTOR, PATH, Container, Node, Pod, until
 
 IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 1000; done"
@@ -160,6 +164,23 @@ def test_a_zygote_that_is_closed_at_once_ends(node: Node) -> None:
             raise
 
     node.wait(start_and_close())
+
+
+def test_a_zygote_ends_silently_when_its_agent_ended_without_reading_an_answer(node: Node) -> None:
+    """The kernel calls that a reset; what a zygote says on its standard error is the agent's log."""
+    root = str(Path(minikubelet.__file__).parents[1])
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    zygote = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", shim_client._ZYGOTE, root, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    theirs.close()
+    with ours:
+        spec = SandboxSpec("u", "n", "d", 0, "0" * 64, str(node.directory / "nowhere"), "web")
+        ours.send(json.dumps({"id": 1, "op": "spawn", "spec": plain(spec)}).encode())
+        select.select([ours], [], [])
+    _, said = zygote.communicate()
+    assert (zygote.returncode, said) == (0, b"")
 
 
 def test_a_lost_zygote_is_started_again(node: Node) -> None:
