@@ -90,9 +90,12 @@ def populated(path: str) -> bool:
 
 def thaw(path: str) -> None:
     """Let a frozen cgroup run again: a frozen process would not see its signal."""
-    with suppress(FileNotFoundError):
+    try:
         if read(path, "cgroup.freeze") != "0":
             write(path, "cgroup.freeze", "0")
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
 
 
 def kill(path: str) -> None:

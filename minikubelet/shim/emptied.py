@@ -14,10 +14,12 @@ from minikubelet.shim.loop import PRIORITY, Callback, Loop
 
 def when_empty(loop: Loop, path: str, callback: Callback) -> None:
     """Call back once, perhaps at once."""
-    if cgroup.populated(path):
-        _Watch(loop, os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC), callback)
-    else:
+    try:
+        events = os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         callback()
+    else:
+        _Watch(loop, events, callback)
 
 
 class _Watch:

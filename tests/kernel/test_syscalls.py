@@ -8,6 +8,7 @@ import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,26 @@ def test_a_cgroup_is_killed_one_by_one_where_the_kernel_cannot_do_it_at_once() -
     cgroup.remove(path)
     os.close(pidfd)
     os.close(fd)
+
+
+def test_a_cgroup_that_is_removed_while_it_is_read_counts_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was opened already says then ENODEV, not ENOENT."""
+    path = f"{cgroup.find_mount()}/mk-test-{os.getpid()}"
+
+    def removed_once_opened(*arguments: Any, **keywords: Any) -> Any:
+        opened = open(*arguments, **keywords)  # noqa: SIM115
+        os.rmdir(path)
+        return opened
+
+    monkeypatch.setattr(cgroup, "open", removed_once_opened, raising=False)
+    for verb, answer in (
+        (cgroup.thaw, None),
+        (cgroup.kill, None),
+        (cgroup.populated, False),
+        (cgroup.processes, []),
+    ):
+        cgroup.create(path)
+        assert verb(path) == answer
 
 
 @pytest.mark.parametrize("flags", [0, syscalls.CLONE_NEWPID], ids=["a process", "process 1"])
