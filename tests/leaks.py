@@ -136,10 +136,13 @@ def descriptors() -> set[str]:
 
 
 def descendants(pid: int) -> set[int]:
+    """It may be gone at any moment, before its directory is listed too."""
     children: set[int] = set()
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            children |= {int(child) for child in thread.read_text().split()}
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                listed = Path(f"/proc/{pid}/task/{thread}/children").read_text()
+                children |= {int(child) for child in listed.split()}
     return children.union(*(descendants(child) for child in children))
 
 

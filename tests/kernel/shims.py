@@ -260,9 +260,9 @@ class Container:
         return Path(self.spec.log_path).read_text()
 
     def output(self, stream: str | None = None) -> str:
-        """What it wrote, put together from its log."""
+        """What it wrote, put together from its log; a line that is just being written is left out."""
         text = []
-        for line in self.log().splitlines():
+        for line in self.log().rpartition("\n")[0].splitlines():
             _, of, tag, content = line.split(" ", 3)
             if stream in (None, of):
                 text.append(content + ("\n" if tag == "F" else ""))
