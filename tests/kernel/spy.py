@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 own = os.getpid()
 running = True
@@ -42,7 +43,12 @@ while running:
                 fd = os.open(f"/proc/{pid}/{path}", flags)
             except OSError:
                 continue
-            with open(f"/proc/{pid}/comm") as file:
+            # An execve opens the process up a moment before it gives it its name; who opens this waits for
+            # the end of it.
+            with suppress(OSError):
+                os.close(os.open(f"/proc/{pid}/environ", os.O_RDONLY))
+            still = "gone"
+            with suppress(OSError), open(f"/proc/{pid}/comm") as file:
                 still = file.read().strip()
             if still == "mk-shim":
                 print("opened", pid, path, flush=True)

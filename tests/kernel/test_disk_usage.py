@@ -14,6 +14,7 @@ from minikubelet.runtime.disk_usage import DiskUsage
 from minikubelet.runtime.removal import remove_tree
 
 MI = 1 << 20
+TURNS = 1000
 
 
 def measured(*paths: Path, inodes: bool = False) -> dict[Path, int]:
@@ -72,23 +73,37 @@ def test_without_du_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         measured(tmp_path)
 
 
-def test_the_loop_goes_on_while_a_large_tree_is_counted(tmp_path: Path) -> None:
-    """While two thousand files are counted, the loop turns as if nothing were. (Counted in the loop's own
-    thread, it would not turn at all.)
+def test_the_loop_goes_on_while_a_large_tree_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While two thousand files are counted, the loop turns as if nothing were: `du` begins when it has.
+    (Counted in the loop's own thread, it would not turn at all.)
     """
+    tree, programs, gate = tmp_path / "tree", tmp_path / "programs", tmp_path / "gate"
     for folder in range(4):
-        (tmp_path / str(folder)).mkdir()
+        (tree / str(folder)).mkdir(parents=True)
         for number in range(500):
-            (tmp_path / str(folder) / str(number)).touch()
+            (tree / str(folder) / str(number)).touch()
+    programs.mkdir()
+    os.mkfifo(gate)
+    (programs / "du").write_text(
+        f'#!/bin/sh\ntimeout 60 head -c 1 "{gate}" >/dev/null\nexec /usr/bin/du "$@"\n'
+    )
+    (programs / "du").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    opened = os.open(gate, os.O_RDWR)
 
     async def story() -> tuple[int, dict[Path, int]]:
-        task = asyncio.create_task(DiskUsage().measure([tmp_path], inodes=True))
+        task = asyncio.create_task(DiskUsage().measure([tree], inodes=True))
         turns = 0
         while not task.done():
             await asyncio.sleep(0)
             turns += 1
+            if turns == TURNS:
+                os.write(opened, b"x")
         return turns, task.result()
 
     turns, found = asyncio.run(story())
-    assert found[tmp_path] == 4 * 501 + 1
-    assert turns > 10
+    os.close(opened)
+    assert found[tree] == 4 * 501 + 1
+    assert turns > TURNS

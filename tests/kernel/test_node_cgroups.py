@@ -26,22 +26,30 @@ def mount() -> Iterator[Path]:
     cgroup.remove(str(path))
 
 
-def start_process(directory: Path, seconds: float) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(["sleep", str(seconds)])
+def start_process(directory: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(["sleep", "1000"])
     cgroup.write(str(directory), "cgroup.procs", str(process.pid))
     return process
 
 
 def test_an_ending_shim_is_waited_for_though_a_killed_agent_left_a_pods_directory(mount: Path) -> None:
-    with start_process(mount / SHIMS, 0.3):
-        asyncio.run(Cgroups(mount, frozenset()).stop(SHIMS))
+    async def story() -> None:
+        stopping = asyncio.create_task(Cgroups(mount, frozenset()).stop(SHIMS))
+        await asyncio.sleep(0)  # it has found it alive
+        shim.kill()
+        await stopping
+
+    with start_process(mount / SHIMS) as shim:
+        asyncio.run(story())
         assert not (mount / SHIMS).exists()
         assert (mount / POD).exists()
 
 
 def test_the_shims_of_pods_that_run_are_left_alone(mount: Path) -> None:
-    with start_process(mount / SHIMS, 10) as shim, start_process(mount / POD, 10) as container:
-        asyncio.run(Cgroups(mount, frozenset()).stop(SHIMS))
-        assert cgroup.processes(str(mount / SHIMS)) == [shim.pid]
-        for process in (shim, container):
-            process.kill()
+    with start_process(mount / SHIMS) as shim, start_process(mount / POD) as container:
+        try:
+            asyncio.run(Cgroups(mount, frozenset()).stop(SHIMS))
+            assert cgroup.processes(str(mount / SHIMS)) == [shim.pid]
+        finally:
+            for process in (shim, container):
+                process.kill()
