@@ -28,27 +28,27 @@ def secret(volume: str, name: str) -> dict[str, Any]:
     return {"name": volume, "secret": {"secretName": name}}
 
 
-def mountpoints() -> list[str]:
-    return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+def mountpoints(directory: Path) -> list[str]:
+    """Below a directory: elsewhere on the node others may mount, too."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if point.startswith(f"{directory}/")]
 
 
 def test_each_volume_is_one_mount_however_often_it_is_set_up(tmp_path: Path) -> None:
-    before = mountpoints()
     pod = context(tmp_path, secret("a", "there"), secret("b", "there"))
     try:
         for _ in range(2):
             volumes.set_up(pod)
             assert volumes.refresh(pod) == []
-        assert len(mountpoints()) == len(before) + 2
+        assert len(mountpoints(tmp_path)) == 2
         found = os.statvfs(tmp_path / "volumes/kubernetes.io~secret/a")
         assert found.f_blocks * found.f_frsize == api_data.BYTES_PER_OBJECT
     finally:
         volumes.tear_down(tmp_path)
-    assert mountpoints() == before
+    assert mountpoints(tmp_path) == []
 
 
 def test_a_pod_that_never_got_all_its_volumes_leaves_no_mount(tmp_path: Path) -> None:
-    before = mountpoints()
     named = (secret("b", "gone"), secret("a", "there"), secret("c", "lost"))
     with pytest.raises(FailedMount) as caught:
         volumes.set_up(context(tmp_path, *named))
@@ -56,9 +56,9 @@ def test_a_pod_that_never_got_all_its_volumes_leaves_no_mount(tmp_path: Path) ->
         'MountVolume.SetUp failed for volume "b" : secret "gone" not found',
         'MountVolume.SetUp failed for volume "c" : secret "lost" not found',
     )
-    assert len(mountpoints()) == len(before) + 1
+    assert len(mountpoints(tmp_path)) == 1
     volumes.tear_down(tmp_path)
-    assert mountpoints() == before
+    assert mountpoints(tmp_path) == []
 
 
 def test_a_secret_that_does_not_fit_is_refused_and_the_old_one_stays(
