@@ -32,10 +32,13 @@ OpenSocket = Callable[[str], Awaitable[socket.socket]]
 class PodConnection:
     """`runtime.cri.PortConnection`."""
 
-    def __init__(self, sock: socket.socket, network: str, failed: str) -> None:
-        """`failed` stands before the cause in every error."""
+    def __init__(self, sock: socket.socket, network: str, peer: str, failed: str) -> None:
+        """`failed` stands before the cause in every error.
+
+        `peer` is given: a socket whose connection the server has reset does not know it any more.
+        """
         self._sock = sock
-        self._ends = f"{network} {_name(sock.getsockname())}->{_name(sock.getpeername())}"
+        self._ends = f"{network} {_name(sock.getsockname())}->{peer}"
         self._failed = failed
         self._loop = asyncio.get_running_loop()
 
@@ -74,7 +77,7 @@ async def dial(open_socket: OpenSocket, port: int, sandbox_id: str, namespace: s
         except ShimError as error:
             raise PortForwardError(f"{failed}{error}") from error
         else:
-            return PodConnection(sock, network, failed)
+            return PodConnection(sock, network, join_host_port(address, port), failed)
     raise PortForwardError(
         f'{failed}failed to connect to localhost:{port} inside namespace "{sandbox_id}", '
         f"IPv4: {causes[0]} IPv6 {causes[1]} "

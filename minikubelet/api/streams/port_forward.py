@@ -152,15 +152,24 @@ class Forwarding:
 
 
 async def pump(client: Stream, server: PortConnection) -> None:
-    """Both directions, until the server ends. PortForwardError, StreamReset."""
+    """Both directions, until the server ends. PortForwardError, StreamReset.
+
+    A server that takes no more may have answered before: what it said still reaches the client.
+    """
     up = asyncio.create_task(_upwards(client, server), name="to the pod")
     down = asyncio.create_task(_downwards(client, server), name="from the pod")
     try:
         done, _ = await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+        refused: PortForwardError | None = None
         if down not in done:
-            up.result()
+            try:
+                up.result()
+            except PortForwardError as error:
+                refused = error
             await down
         down.result()
+        if refused is not None:
+            raise refused
     finally:
         for task in (up, down):
             task.cancel()

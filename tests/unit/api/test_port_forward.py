@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
+import socket
+import struct
+import threading
 
 import aiohttp
 import pytest
 
 from minikubelet.api.streams import port_forward, spdy
+from minikubelet.errors import PortForwardError
+from minikubelet.runtime.pod_connection import dial as dial_pod
 from tests.unit.api.conftest import PODS, pod
 from tests.unit.api.echo import Echo
 from tests.unit.api.spdy_peer import Refused, SpdyPeer
@@ -68,6 +74,85 @@ def test_a_server_that_resets_its_connection_is_an_error_of_that_connection(web,
     peer.until(lambda: peer.ended == {error, data})
     assert b"read: connection reset by peer" in peer.data[error]
     assert open_pair(peer, echo.port)[1] not in peer.reset
+
+
+class SlowToConnect(socket.socket):
+    """Comes back from connect(2) when the server has reset the connection already."""
+
+    def connect(self, address):
+        self.setblocking(True)
+        super().connect(address)
+        hung_up = select.poll()
+        hung_up.register(self, select.POLLHUP)
+        assert hung_up.poll(20_000)
+        self.setblocking(False)
+
+
+def test_a_server_that_resets_before_anything_was_said_is_told_with_both_ends():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def reset() -> None:
+            connection, _ = server.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        async def open_socket(family: str) -> socket.socket:
+            return SlowToConnect()
+
+        async def story() -> None:
+            connection = await dial_pod(open_socket, port, "sandbox", "/proc/1/ns/net")
+            try:
+                words = rf"read tcp4 127\.0\.0\.1:\d+->127\.0\.0\.1:{port}: read: connection reset by peer$"
+                with pytest.raises(PortForwardError, match=words):
+                    await connection.read()
+            finally:
+                connection.close()
+
+        resetting = threading.Thread(target=reset)
+        resetting.start()
+        asyncio.run(story())
+        resetting.join()
+
+
+class Refusing:
+    """A server that answers and takes no more; the answer is read a little later than the write fails."""
+
+    def __init__(self) -> None:
+        self.refused = asyncio.Event()
+        self.answer = [b"too large", b""]
+
+    async def read(self) -> bytes:
+        await self.refused.wait()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        return self.answer.pop(0)
+
+    async def write(self, data: bytes) -> None:
+        self.refused.set()
+        raise PortForwardError("broken pipe")
+
+
+class Uploading:
+    """A client with much to say."""
+
+    said = b""
+
+    async def read(self) -> bytes:
+        return b"much"
+
+    async def write(self, data: bytes) -> None:
+        self.said += data
+
+
+def test_the_answer_of_a_server_that_takes_no_more_reaches_the_client():
+    async def story() -> bytes:
+        client = Uploading()
+        with pytest.raises(PortForwardError, match="broken pipe"):
+            await port_forward.pump(client, Refusing())
+        return client.said
+
+    assert asyncio.run(story()) == b"too large"
 
 
 def test_a_connection_the_client_gives_up_is_closed(web, dial, echo):
