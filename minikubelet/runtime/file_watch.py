@@ -9,6 +9,7 @@ Where inotify cannot be had (no watches left), the waiter's own time limit makes
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import struct
@@ -92,8 +93,16 @@ class FileWatch:
         if watch.number in self._watches and not waiters:
             del self._watches[watch.number]
             if self._watches:
-                syscalls.inotify_rm_watch(self._fd, watch.number)
+                self._remove(watch.number)
         self._close_if_unused()
+
+    def _remove(self, number: int) -> None:
+        try:
+            syscalls.inotify_rm_watch(self._fd, number)
+        except OSError as error:
+            # The directory has gone: the kernel has forgotten the watch, which we have yet to read.
+            if error.errno != errno.EINVAL:
+                raise
 
     def _open(self) -> None:
         self._fd = syscalls.inotify_init1(syscalls.IN_NONBLOCK | syscalls.IN_CLOEXEC)

@@ -95,6 +95,20 @@ def test_a_directory_that_goes_away_wakes_its_waiter(tmp_path: Path):
     asyncio.run(story())
 
 
+def test_a_watch_of_a_directory_that_has_just_gone_is_given_up_in_peace(tmp_path: Path):
+    """The kernel has forgotten it, and we have not read that yet."""
+
+    async def story():
+        files = FileWatch()
+        (tmp_path / "gone").mkdir()
+        with files.watch(tmp_path) as other:
+            with files.watch(tmp_path / "gone"):
+                (tmp_path / "gone").rmdir()
+            assert await other.changed(PATIENCE)
+
+    asyncio.run(story())
+
+
 def test_without_inotify_the_waiter_s_own_time_limit_is_left(tmp_path: Path, monkeypatch, caplog):
     def refuse(flags):
         raise OSError(errno.EMFILE, "inotify_init1: too many open files")
