@@ -104,13 +104,16 @@ class Forwarder:
                 serve.start()
 
     def _serve(self, connection: socket.socket, local: int, remote: int) -> None:
+        """Why it ends is said before whoever connected sees that it does, and perhaps ends us."""
         with connection:
             try:
                 text = self._forward(connection, remote)
             except CliError as error:
                 text = str(error)
-        if text:
-            complain(f"error: an error occurred forwarding {local} -> {remote}: {text}")
+            if text:
+                complain(f"error: an error occurred forwarding {local} -> {remote}: {text}")
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # wakes the sender
 
     def _forward(self, connection: socket.socket, remote: int) -> str:
         """What went wrong in the pod; empty when nothing did."""
@@ -129,8 +132,6 @@ class Forwarder:
         except OSError:
             return ""  # whoever connected here has left
         finally:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # wakes the sender
             tunnel.close()
         return text.decode(errors="replace")
 

@@ -39,8 +39,8 @@ def port_forward_command(session: Session, args: tuple[str, ...], addresses: str
         raise CliError(f"unable to forward port because pod is not running. Current status={phase}")
     path = PODS.path(pod["metadata"]["namespace"], pod["metadata"]["name"], "portforward")
     with Forwarder(session.client, path) as forwarder:
-        forwarder.listen(where, ports)
         try:
+            forwarder.listen(where, ports)
             _wait_for_end(session, pod)
         except KeyboardInterrupt:
             return 0
