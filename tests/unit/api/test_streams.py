@@ -12,6 +12,7 @@ import pytest
 
 from minikubelet.api.streams.remote_command import exit_status, terminal_size
 from tests.unit.api.conftest import PODS, pod
+from tests.unit.api.waiting import wait_for
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 
@@ -88,11 +89,7 @@ def test_a_client_that_vanishes_ends_the_session(web):
 
     for _ in range(20):
         talk(web, EXEC, leave, command="hang", stdin="1", stdout="1")
-    for _ in range(500):
-        if len(web.node.sessions) == 20 and all(session.closed for session in web.node.sessions):
-            break
-        web.get("/healthz")
-    assert [session.closed for session in web.node.sessions] == [True] * 20
+    wait_for(lambda: [session.closed for session in web.node.sessions] == [True] * 20)
 
 
 def test_a_client_that_does_not_read_stops_the_process_not_the_server(web):
