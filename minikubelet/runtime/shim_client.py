@@ -118,28 +118,31 @@ class ZygoteClient:
 
     async def _ask(self, message: dict[str, Any]) -> Event:
         self.start()
-        assert self._socket is not None
+        ours = self._socket
+        assert ours is not None
         number = next(self._ids)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             packet = json.dumps({"id": number, **message}).encode()
-            await asyncio.get_running_loop().sock_sendall(self._socket, packet)
+            await asyncio.get_running_loop().sock_sendall(ours, packet)
             answer: Event = await future
             return answer
         except (BrokenPipeError, ConnectionResetError) as error:
-            await self._stop_reading()
+            self._waiting.pop(number)  # nobody waits for it any more
+            await self._stop_reading(ours)
             raise ShimUnavailable("the zygote is gone") from error
         finally:
             self._waiting.pop(number, None)
 
-    async def _stop_reading(self) -> None:
-        """After this there is no zygote; the next `start` makes one."""
-        if self._reader is not None:
+    async def _stop_reading(self, ours: socket.socket | None) -> None:
+        """After this the zygote behind `ours` is none any more; the next `start` makes one. Perhaps it has
+        been made, as another question found out the same: that one is let be.
+        """
+        if self._reader is not None and self._socket is ours:
             self._reader.cancel()
             await asyncio.wait([self._reader])
-            self._reader = None
-        if self._socket is not None:  # the reader was cancelled before it began
-            self._socket.close()
+        if ours is not None and self._socket is ours:  # the reader was cancelled before it began
+            ours.close()
             self._socket = None
 
     async def _read(self, ours: socket.socket) -> None:
@@ -159,7 +162,7 @@ class ZygoteClient:
 
     async def close(self) -> None:
         """The zygote ends when its socket is closed; shims live on."""
-        await self._stop_reading()
+        await self._stop_reading(self._socket)
         if self._process is not None:
             await asyncio.to_thread(self._collect)
 

@@ -192,6 +192,30 @@ def test_a_lost_zygote_is_started_again(node: Node) -> None:
     assert node.zygote.pid != lost
 
 
+def test_two_pods_at_once_that_find_the_zygote_lost_get_a_new_one(node: Node) -> None:
+    """The first to notice starts it; the second must not take it for the lost one, and close its socket."""
+    node.pod()
+    lost = node.zygote.pid
+    assert lost is not None
+    os.kill(lost, signal.SIGKILL)
+    until(lambda: not is_alive(lost))  # and nobody has read that from its socket yet: our loop stands still
+    specs = []
+    for number in range(2):
+        directory = node.directory / f"at-once{number}"
+        directory.mkdir()
+        specs.append(SandboxSpec("u", "n", "d", 0, f"{number:064}", str(directory), "web"))
+
+    async def spawn_both() -> None:
+        await asyncio.gather(*(node.zygote.spawn(spec) for spec in specs))
+        for spec in specs:
+            client = await ShimClient.connect(Path(spec.directory))
+            await client.shutdown()
+            await client.close()
+
+    node.wait(spawn_both())
+    assert node.zygote.pid != lost
+
+
 def made_ahead(node: Node) -> list[int]:
     """Children of the zygote that are no pod yet."""
     zygote = node.zygote.pid
