@@ -80,3 +80,23 @@ def test_an_impatient_end_of_play_leaves_nothing_either() -> None:
             rest = play.stdout.read()
         assert play.wait() == 0
         assert "killing at once" in rest
+
+
+def test_two_interrupts_in_one_moment_end_play_as_properly() -> None:
+    """Nobody is so quick; but a play that got no processor for a moment finds both. So it is stopped."""
+    example = Path(__file__).parents[2] / "examples/01-one-container.yaml"
+    with no_leaks():
+        play = subprocess.Popen(
+            [sys.executable, "-m", "minikubelet", "play", str(example)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert play.stdout is not None
+        while "is ready" not in play.stdout.readline():
+            assert play.poll() is None, "play ended before its pod was ready"
+        for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+            play.send_signal(number)
+        said, complaints = play.communicate(timeout=120)
+        assert (play.returncode, complaints) == (0, "")
+        assert "killing at once" in said

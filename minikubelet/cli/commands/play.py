@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -42,7 +43,8 @@ FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "Secret", "PersistentVolume
 PATIENCE = 20.0  # seconds beyond the grace period, for a pod to go
 
 Object = dict[str, Any]
-News = tuple[str, Any]  # ("pod", watch event), ("event", watch event), ("failed", CliError)
+# ("pod", watch event), ("event", watch event), ("log", Change), ("failed", CliError), ("interrupt", None)
+News = tuple[str, Any]
 
 
 @command(
@@ -136,25 +138,37 @@ class _Stage:
         self.told: dict[str, int] = {}  # count of each Event by uid
         self.start = time.monotonic()
         self.followed: set[tuple[str, str, int]] = set()
+        self.interrupts = 0
 
     def play(self, items: list[Manifested], limit: float | None) -> int:
         root = self.agent.root
         say(f"playing on a node of its own; look at it with: minikubelet --root {root} get pods -o wide")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._interrupt)
         self.start = time.monotonic()
         for resource, kind in ((PODS, "pod"), (EVENTS, "event")):
             self._watch(resource, kind)
         try:
             self._create(items)
             self._follow(limit)
-        except KeyboardInterrupt:
-            self._say("stopping; Ctrl-C again kills at once")
+            if self.interrupts:
+                self._say("stopping; Ctrl-C again kills at once")
         finally:
             result = 0 if healthy(self.pods) else 1
             self._end()
         return result
 
+    def _interrupt(self, *_: object) -> None:
+        """Ctrl-C. It is counted, and wakes who waits for news; as an exception it could come anywhere, the
+        second one between the first and the cleaning up.
+        """
+        self.interrupts += 1
+        self.news.put(("interrupt", None))
+
     def _create(self, items: list[Manifested]) -> None:
         for item in items:
+            if self.interrupts:
+                return
             if item.data["kind"] != "Namespace":
                 made = _post(self.client, item, {"fieldManager": "minikubelet-play"})
                 if item.target.resource is PODS:
@@ -164,6 +178,8 @@ class _Stage:
         """Until all pods have come to their end, none is left, or the time is up."""
         end = None if limit is None else self.start + limit
         while self.pods and not finished(self.pods):
+            if self.interrupts:
+                return
             wait = 1.0 if end is None else min(1.0, end - time.monotonic())
             if wait <= 0:
                 return
@@ -193,9 +209,9 @@ class _Stage:
         grace = max(
             (pod["spec"].get("terminationGracePeriodSeconds") or 0 for pod in self.pods.values()), default=0
         )
-        try:
-            self._delete({}, grace + PATIENCE)
-        except KeyboardInterrupt:
+        patient = min(self.interrupts, 1)  # the one that ended the play, if one did
+        self._delete({}, grace + PATIENCE, lambda: self.interrupts > patient)
+        if self.pods and self.interrupts > patient:
             self._say("killing at once")
         if self.pods:
             self._delete({"gracePeriodSeconds": 0}, PATIENCE)
@@ -206,14 +222,14 @@ class _Stage:
             )
         self.agent.keep_root = False
 
-    def _delete(self, options: Object, patience: float) -> None:
-        """Ask for it, and wait until all are gone or patience is at its end."""
+    def _delete(self, options: Object, patience: float, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Ask for it, and wait until all are gone, somebody hurries us, or patience is at its end."""
         for pod in self.pods.values():
             path = PODS.path(pod["metadata"]["namespace"], pod["metadata"]["name"])
             with contextlib.suppress(StatusError):  # it has gone by itself
                 self.client.delete(path, options)
         end = time.monotonic() + patience
-        while self.pods and not self.agent.died() and time.monotonic() < end:
+        while self.pods and not hurried() and not self.agent.died() and time.monotonic() < end:
             with contextlib.suppress(queue.Empty):
                 self._take(self.news.get(timeout=1.0))
 
@@ -300,4 +316,4 @@ class _Stage:
         except OSError:
             self.silent = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise KeyboardInterrupt from None
+            self._interrupt()

@@ -26,6 +26,7 @@ from minikubelet.cli.errors import CliError, NodeNotFit
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 20.0
+END_TIMEOUT = 5.0
 NODE_NOT_FIT = 3
 PARENTS = ("/var/tmp", "/run", "/tmp")
 
@@ -67,7 +68,9 @@ class PrivateAgent:
             )
         assert self.process.stdout is not None
         if not _says_ready(self.process.stdout):
-            code = self.process.poll()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_TIMEOUT)  # its pipe is closed a moment before it can be waited for
+            code = self.process.returncode
             what = "did not become ready" if code is None else f"ended with exit code {code}"
             message = f"cannot start the agent: it {what}\n{self.last_words()}".rstrip()
             raise NodeNotFit(message) if code == NODE_NOT_FIT else CliError(message)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
+from minikubelet.cli.errors import NodeNotFit
 from minikubelet.cli.playing.changes import Change, event_change, finished, healthy, pod_changes
-from minikubelet.cli.playing.private_agent import free_network, mounts_below
+from minikubelet.cli.playing.private_agent import NODE_NOT_FIT, PrivateAgent, free_network, mounts_below
 
 
 def pod(phase="Running", *containers, ready=None, **metadata):
@@ -135,3 +137,17 @@ def test_mounts_below_a_directory_are_found(tmp_path):
     from pathlib import Path
 
     assert "/proc" in mounts_below(Path("/proc"))
+
+
+def test_an_agent_that_is_not_fit_is_told_as_such_although_it_takes_a_moment_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody hears more of it when its output is closed, and only later how it ended."""
+    agent = tmp_path / "agent"
+    agent.write_text(f"#!/bin/sh\necho no overlay >&2\nexec >&-\nsleep 0.2\nexit {NODE_NOT_FIT}\n")
+    agent.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(agent))
+    private = PrivateAgent(tmp_path, "mkp0", "10.200.0.0/24")
+    with pytest.raises(NodeNotFit, match=f"it ended with exit code {NODE_NOT_FIT}\nno overlay"):
+        private.start()
+    private.stop()
