@@ -163,10 +163,11 @@ class Service:
     async def remove_pod_sandbox(self, uid: str) -> None:
         await self.stop_pod_sandbox(uid)
         await self._network.detach(uid)
-        for sandbox in self._sandboxes.pop(uid, ()):
+        for sandbox in self._sandboxes.get(uid, ()):
             for container in sandbox.record.containers:
                 await _remove_tree(self._paths.container(container.id))
             await self._cgroups.remove(sandbox.cgroup)
+        self._sandboxes.pop(uid, None)  # not before: what cannot be removed yet is tried again
         await _remove_tree(self._paths.sandbox(uid))
 
     async def remove_volumes(self, uid: str) -> None:

@@ -534,3 +534,27 @@ def test_resources_of_what_does_not_run_are_not_replaced(play):
             await stage.runtime.update_container_resources(stage.pod, stage.containers[0], ended.id, "cpu")
 
     play(story)
+
+
+def test_a_cgroup_that_was_busy_is_removed_when_the_pod_is_removed_again(tmp_path):
+    """What was killed may need longer for its end than anybody waits for it; then the worker comes back."""
+
+    async def story():
+        async with real_stage(tmp_path) as stage:
+            stage.container(STAYS)
+            await stage.runtime.run_pod_sandbox(stage.pod, 0)
+            busy = Path(cgroup.find_mount(), "kubepods/besteffort", f"pod{stage.uid}", "busy")
+            busy.mkdir()
+            lingering = await asyncio.create_subprocess_exec("sleep", "infinity")
+            try:
+                (busy / "cgroup.procs").write_text(str(lingering.pid))
+                with pytest.raises(OSError, match="processes in it do not end"):
+                    await stage.runtime.remove_pod(stage.uid)
+            finally:
+                lingering.kill()
+                await lingering.wait()
+            await stage.runtime.remove_pod(stage.uid)
+            assert not busy.parent.exists()
+
+    with no_leaks():
+        asyncio.run(story())
