@@ -15,15 +15,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import selectors
+import socket
+import stat
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from minikubelet.agent.clock import Clock
 
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
 EPOCH = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
-REAL_PATIENCE = 5.0  # seconds a loop without timers may wait for real descriptors or threads
+REAL_PATIENCE = 30.0  # seconds a loop without timers may wait for real descriptors or threads
+MOMENT = 0.05  # seconds for the kernel to carry what one of our sockets has sent to another
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,11 +47,27 @@ class VirtualClock(Clock):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: what it would have waited for is added to `elapsed`."""
+    """Never waits: what it would have waited for is added to `elapsed`.
+
+    With sockets of the network it first gives the kernel a moment: what one end has sent reaches the other in
+    a softirq, mostly within the sending itself, but on a machine that is short of processors some time later.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.elapsed = 0.0
+        self._network: set[int] = set()
+
+    def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = super().register(fileobj, events, data)
+        if _is_of_network(key.fd):
+            self._network.add(key.fd)
+        return key
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        key = super().unregister(fileobj)
+        self._network.discard(key.fd)
+        return key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
@@ -53,9 +76,18 @@ class _JumpingSelector(selectors.DefaultSelector):
                 raise RuntimeError("the event loop would wait for ever: no timer is set and nothing is ready")
             return ready
         ready = super().select(0)
+        if not ready and timeout > 0 and self._network:
+            ready = super().select(MOMENT)
         if not ready:
             self.elapsed += timeout
         return ready
+
+
+def _is_of_network(descriptor: int) -> bool:
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return False
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        return sock.family in (socket.AF_INET, socket.AF_INET6)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):

@@ -31,11 +31,11 @@ def in_real_time(story):
     return test
 
 
-async def probe(port: int | str, timeout: float = 1, container: Container = NOWHERE, **action) -> Outcome:
+async def probe(port: int | str, timeout: float = 10, container: Container = NOWHERE, **action) -> Outcome:
     return await http.probe(HTTPGetAction(port=port, **action), container, "127.0.0.1", timeout)
 
 
-async def probe_answer(data: bytes | str, timeout: float = 1, **action) -> Outcome:
+async def probe_answer(data: bytes | str, timeout: float = 10, **action) -> Outcome:
     async with serving(answering(data)) as port:
         outcome = await probe(port, timeout, **action)
         return Outcome(outcome.verdict, _without_ports(outcome.output, port), outcome.state)
