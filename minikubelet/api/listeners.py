@@ -9,6 +9,7 @@ HANDSHAKE_SECONDS, the headers of a request in aiohttp's keep-alive time: whoeve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -78,6 +79,7 @@ class Listeners:
         for sock in self._sockets:
             sock.close()
         await self._http.shutdown(CLOSE_SECONDS)
+        await self._http.cut(CLOSE_SECONDS)
 
     async def _accept(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         loop, free = asyncio.get_running_loop(), asyncio.Semaphore(CONNECTIONS)
@@ -120,17 +122,40 @@ class Listeners:
 
 
 class _Http(web.Server):
-    """aiohttp's server, which tells when a connection has ended."""
+    """aiohttp's server, which knows its connections until they have ended, and tells when one has."""
 
     def __init__(
         self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **settings: Any
     ) -> None:
         super().__init__(answer, **settings)
         self.at_end: dict[object, Callable[[], None]] = {}
+        self._alive: dict[object, asyncio.Transport] = {}
+        self._one_ended = asyncio.Event()
+
+    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._alive[handler] = transport
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
+        self._alive.pop(handler, None)
+        self._one_ended.set()
         self.forget(handler)
+
+    async def cut(self, patience: float) -> None:
+        """After `shutdown`: a client may neither take what it was sent nor answer the good-bye of TLS."""
+        if not await self._all_ended(patience):
+            for transport in list(self._alive.values()):
+                transport.abort()
+            await self._all_ended(patience)
+
+    async def _all_ended(self, patience: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._alive:
+                    self._one_ended.clear()
+                    await self._one_ended.wait()
+        return not self._alive
 
     def forget(self, handler: object) -> None:
         end = self.at_end.pop(handler, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import socket
@@ -178,3 +179,18 @@ def test_a_connection_that_never_finishes_its_header_is_closed(monkeypatch, root
         assert sock.recv(65536) in (b"", b"HTTP/1.1 408")
     sock.close()
     api.close()
+
+
+def test_a_client_that_stays_is_cut_off_when_the_server_closes(root):
+    """It does not answer the good-bye of TLS. What would be left open is told by the collector of garbage."""
+    api = Api(root, "127.0.0.1:0")
+    host, _, port = api.server.https.removeprefix("https://").partition(":")
+    context = ssl.create_default_context(cafile=str(api.paths.etc / "pki/ca.crt"))
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname=host) as sock,
+    ):
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in sock.recv(65536)
+        api.close()
+        gc.collect()
