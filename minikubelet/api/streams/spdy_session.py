@@ -24,7 +24,7 @@ BUFFER_LIMIT = 256 << 10  # bytes received on all streams together that nobody h
 QUEUE_LIMIT = 8  # frames to be sent
 PIECE = 32 << 10  # bytes of a data frame that we send
 OUR_PING = 2  # even: of the server
-LINGER = 2.0  # seconds for a client to close the connection, when all is said
+LINGER = 2.0  # seconds for a client to close the connection, when all is said and taken
 
 
 class StreamReset(ConnectionResetError):
@@ -156,15 +156,20 @@ class Session:
         await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def finish(self) -> None:
-        """All was said: see it off, and let the client be the one who closes.
+        """All was said: see it off, however slowly the client takes it, and let the client close.
 
         (A socket closed with something unread resets the connection, and the client may lose our last words.)
         """
         for stream in list(self._streams.values()):
             stream.discard()
+        await self.send(spdy.goaway(self._last_id))
+        written = asyncio.create_task(self._outgoing.join(), name="spdy last words")
+        try:
+            await asyncio.wait((written, *self._tasks), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            written.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                await self.send(spdy.goaway(self._last_id))
                 await self.wait_closed()
 
     async def send(self, frame: bytes) -> None:
@@ -190,6 +195,7 @@ class Session:
         with contextlib.suppress(ConnectionError):
             while True:
                 await self._line.write(await self._outgoing.get())
+                self._outgoing.task_done()
 
     async def _read_in(self) -> None:
         """Until the end of the connection, of its sense, or of its signs of life."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 
 import pytest
 
@@ -135,6 +136,17 @@ def test_much_data_passes_both_ways_at_the_pace_of_who_is_slower(web, dial):
     peer.until(lambda: stdout in peer.ended)
     sending.join()
     assert len(peer.data[stdout]) == len("cat\n") + -(-sent // len(piece)) * (32 << 10)
+
+
+def test_a_client_that_is_slow_to_read_gets_the_last_words_all_the_same(web, dial, monkeypatch):
+    monkeypatch.setattr(spdy_session, "LINGER", 0.01)
+    peer = dial(EXEC + f"command=flood&command={6 << 16}&stdout=1", V4)
+    error, stdout = (peer.open(streamtype=kind) for kind in ("error", "stdout"))
+    wait_all_closed(web, 1)  # the process has ended, and what it wrote is on its way
+    time.sleep(0.3)  # the client has something better to do
+    peer.until(lambda: peer.ended == {error, stdout})
+    assert len(peer.data[stdout]) == 6 << 16
+    assert json.loads(peer.data[error])["status"] == "Success"
 
 
 def test_a_client_that_vanishes_while_its_input_is_not_taken_is_noticed(web, dial):
