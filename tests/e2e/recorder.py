@@ -194,9 +194,9 @@ class Recorder:
 
 
 def lines_of(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Until the other side, or we, close the connection."""
+    """Until the other side, or we, close the connection: what was cut off by that is no line."""
     with suppress(OSError, http.client.IncompleteRead):
-        while line := response.readline():
+        while (line := response.readline()).endswith(b"\n"):
             yield line
 
 

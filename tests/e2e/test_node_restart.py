@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_what_no_source_wants_is_ended_and_a_static_pod_is_wanted_by_its_file(
     (manifests / "kept.yaml").write_text(json.dumps(simple_pod("kept", "sleep", "infinity")))
     agent.start("--manifests", str(manifests))
     script = (
-        "trap 'sleep 1; echo clean >/out/end; exit 0' TERM; echo >/out/begun; while :; do sleep 0.1; done"
+        "trap 'sleep 0.5; echo clean >/out/end; exit 0' TERM; echo >/out/begun; while :; do sleep 0.1; done"
     )
     volume = {"name": "out", "hostPath": {"path": str(tmp_path)}}
     mount = {"volumeMounts": [{"name": "out", "mountPath": "/out"}]}
@@ -134,7 +135,7 @@ def test_the_end_of_a_lost_container_is_found_once(fresh_agent: Agent) -> None:
     agent.wait_running("phoenix")
     os.kill(shim_pid(agent, "phoenix"), signal.SIGKILL)
     until(lambda: agent.container("phoenix").get("restartCount") == 1, what="a new container")
-    agent.wait_running("phoenix")
+    until(lambda: agent.container("phoenix").get("ready"), what="it runs")
     before = agent.container("phoenix")
     assert before["lastState"]["terminated"]["reason"] == "Unknown"
     until(lambda: time.time() > finished_at(before) + 2, what="another second")
@@ -160,7 +161,7 @@ def reboot(agent: Agent) -> None:
     for state in agent.root.glob("run/pods/*/*/state.json"):
         shim = int(json.loads(state.read_text())["pid"])
         for pid in [*living_children(shim), shim]:
-            if Path(f"/proc/{pid}").exists():
+            with suppress(ProcessLookupError):  # with its shim, or before
                 os.kill(pid, signal.SIGKILL)
         until(lambda shim=shim: has_ended(shim), what="the shim to end")
         for path in Path(cgroup.find_mount(), "kubepods").rglob(f"pod{state.parents[1].name}"):
@@ -177,7 +178,7 @@ def living_children(pid: int) -> list[int]:
 def has_ended(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or before it was read
         return True
 
 

@@ -105,7 +105,7 @@ def test_a_watch_from_nothing_and_from_a_revision(core: client.CoreV1Api) -> Non
 
 
 def test_logs_are_read_and_followed(core: client.CoreV1Api, web: str) -> None:
-    assert core.read_namespaced_pod_log(web, "default") == "begun\n"
+    until(lambda: core.read_namespaced_pod_log(web, "default") == "begun\n", what="it has spoken")
     follow = watch.Watch().stream(core.read_namespaced_pod_log, web, "default", follow=True)
     assert next(follow) == "begun"
     follow.close()

@@ -11,7 +11,7 @@ import pytest
 from kubernetes import client, config
 from kubernetes.stream import portforward, stream
 
-from tests.e2e.conftest import FACTOR, Agent, simple_pod
+from tests.e2e.conftest import FACTOR, Agent, simple_pod, until
 
 # Its WebSockets are closed by the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -37,9 +37,10 @@ def core(agent: Agent) -> Iterator[client.CoreV1Api]:
 
 @pytest.fixture(scope="module")
 def web(agent: Agent) -> str:
-    """A pod that runs."""
-    agent.apply(simple_pod("web", "python3", "-c", SERVER))
-    agent.wait_running("web")
+    """A pod whose server listens."""
+    listens = {"readinessProbe": {"tcpSocket": {"port": 8095}, "periodSeconds": 1}}
+    agent.apply(simple_pod("web", "python3", "-c", SERVER, container=listens))
+    until(lambda: agent.container("web").get("ready"), what="the server listens")
     return "web"
 
 
@@ -63,7 +64,10 @@ def test_a_port_is_forwarded(core: client.CoreV1Api, web: str) -> None:
     link = forward.socket(8095)
     link.settimeout(30 * FACTOR)
     link.sendall(b"through the api")
-    assert link.recv(100) == b"THROUGH THE API"
+    said = b""
+    while len(said) < 15 and (piece := link.recv(100)):
+        said += piece
+    assert said == b"THROUGH THE API"
     link.shutdown(socket.SHUT_RDWR)
     link.close()
     assert forward.error(8095) is None

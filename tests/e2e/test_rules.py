@@ -57,7 +57,7 @@ def test_one_exit_code_restarts_all_containers_in_the_same_sandbox(agent: Agent)
     assert condition["status"] == "False"
     killings = [e["message"] for e in agent.events("all") if e["reason"] == "Killing"]
     assert killings == ["killing"], "the helper; the source was dead"
-    assert agent.run("logs", "all", "-c", "main") == "again\n"
+    until(lambda: agent.run("logs", "all", "-c", "main") == "again\n", what="the new instance has spoken")
     (kept,) = agent.root.rglob("default_all_*/main/0.log")
     assert "once" in kept.read_text()
     agent.run("delete", "pod", "all")
@@ -120,7 +120,9 @@ def test_a_status_says_who_the_container_is_and_what_it_has(agent: Agent) -> Non
     found = agent.wait_running("fields")
     main, status = agent.container("fields"), found["status"]
     assert main["user"] == {"linux": {"uid": 1234, "gid": 2345, "supplementalGroups": [2345, 3456]}}
-    seen = until(lambda: agent.run("logs", "fields").split(), what="its own view of that")
+    said = ("logs", "fields")
+    until(lambda: "Groups:" in agent.run(*said), what="its own view of that")
+    seen = agent.run(*said).split()
     assert (seen[1], seen[6], seen[11:]) == ("1234", "2345", ["2345", "3456"])
     read_only = {"readOnly": True, "recursiveReadOnly": "Disabled"}
     data, token = main["volumeMounts"]
@@ -150,7 +152,9 @@ def test_the_active_deadline_ends_a_pod_which_stays_to_be_seen(agent: Agent) -> 
 
 def test_a_watcher_sees_a_deletion_in_its_steps(agent: Agent) -> None:
     """Asked to go; all dead and only then a terminal phase; gone."""
-    agent.apply(simple_pod("going", "sh", "-c", "trap 'sleep 1; exit 0' TERM; while :; do sleep 0.1; done"))
+    script = "trap 'sleep 1; exit 0' TERM; echo obedient; while :; do sleep 0.1; done"
+    agent.apply(simple_pod("going", "sh", "-c", script))
+    until(lambda: "obedient" in agent.run("logs", "going", check=False), what="it may be asked to go")
     agent.wait_running("going")
     command = ["get", "pods", "--watch", "--output-watch-events", "-o", "json"]
     watch = subprocess.Popen(

@@ -94,7 +94,7 @@ def test_a_file_becomes_a_pod_that_the_api_shows(folder: Folder) -> None:
     (owner,) = pod["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("Node", "node1", True)
     assert list(agent.root.glob(f"log/pods/default_web-node1_{uid}/main/0.log"))
-    assert agent.run("logs", "web-node1") == "said\n"
+    until(lambda: agent.run("logs", "web-node1") == "said\n", what="its log")
     assert agent.run("exec", "web-node1", "--", "hostname") == "web-node1\n"
     assert "Started" in agent.run("describe", "pod", "web-node1")
 
@@ -132,8 +132,8 @@ def test_a_changed_file_is_a_new_pod_that_waits_for_the_old_one(folder: Folder, 
 
     def writing(version: str) -> dict[str, Any]:
         script = (
-            f"echo begin {version} >>/out/story; "
-            f"trap 'sleep 1; echo end {version} >>/out/story; exit 0' TERM; while :; do sleep 0.1; done"
+            f"trap 'sleep 1; echo end {version} >>/out/story; exit 0' TERM; "
+            f"echo begin {version} >>/out/story; while :; do sleep 0.1; done"
         )
         mount = {"volumeMounts": [{"name": "out", "mountPath": "/out"}]}
         volume = {"name": "out", "hostPath": {"path": str(tmp_path)}}
@@ -160,11 +160,12 @@ def test_a_changed_file_is_a_new_pod_that_waits_for_the_old_one(folder: Folder, 
 
 def test_a_removed_file_ends_its_pod_with_its_own_grace_and_its_phase_is_kept(folder: Folder) -> None:
     agent = folder.agent
-    script = "trap 'sleep 3; exit 7' TERM; while :; do sleep 0.1; done"
+    script = "trap 'sleep 3; exit 7' TERM; echo obedient; while :; do sleep 0.1; done"
     manifest = simple_pod("web", "sh", "-c", script)
     manifest["spec"]["terminationGracePeriodSeconds"] = 20
     folder.write("web.yaml", manifest)
     agent.wait_running("web-node1")
+    until(lambda: "obedient" in agent.run("logs", "web-node1"), what="it may be asked to go")
     since = revision(agent)
     folder.empty()
     until(lambda: not agent.pod("web-node1"), what="the mirror to go")
