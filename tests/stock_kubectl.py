@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+FACTOR = float(os.environ.get("MK_TEST_FACTOR", "1"))  # a slow kernel's factor for every limit
 UNPACKED = Path(__file__).parents[1] / "build/kubectl/usr/bin/kubectl"
 
 
@@ -70,8 +71,9 @@ class Kubectl:
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.path, *arguments], input=stdin, capture_output=True, text=True, env=self.env, timeout=60
-        )
+            [self.path, *arguments], input=stdin, capture_output=True, text=True, env=self.env,
+            timeout=60 * FACTOR,
+        )  # fmt: skip
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """One that goes on beside the test; its stdout is piped."""

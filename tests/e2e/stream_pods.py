@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -55,6 +56,8 @@ def stream_agent(root: Path) -> Iterator[Agent]:
     )
     agent.wait_running("web")
     agent.wait_running("cat")
+    connect = ("exec", "web", "-c", "shell", "--", "bash", "-c", "</dev/tcp/127.0.0.1/8080")
+    until(lambda: agent.call(*connect).returncode == 0, what="the server listens")
     try:
         yield agent
     finally:
@@ -99,11 +102,15 @@ def say(port: int, data: bytes) -> bytes:
 
 
 def hangs_up(port: int) -> bool:
-    """Nothing is answered. A client that closes before it has read what we said resets the connection."""
+    """Nothing is answered. A client that closes before it has read what we said resets the connection; then
+    there may be none any more whose half could be ended.
+    """
     try:
         return say(port, b"hello\n") == b""
     except ConnectionError:
         return True
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
 
 
 def fds(pid: int) -> int:

@@ -107,7 +107,9 @@ def test_a_period_below_a_second_and_figures_in_the_event(agent: Agent) -> None:
         return int(lines[0].rpartition(" ")[2]) if lines else 0
 
     until(
-        lambda: failures() >= 10, limit=20, what="ten checks, which would take ninety seconds by periodSeconds"
+        lambda: failures() >= 10,
+        limit=20,
+        what="ten checks, which would take ninety seconds by periodSeconds",
     )
     events = [event["message"] for event in agent.events("hurried") if event["reason"] == "Unhealthy"]
     assert events

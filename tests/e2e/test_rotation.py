@@ -12,7 +12,9 @@ kind: KubeletConfiguration
 containerLogMaxSize: 4Ki
 containerLogMaxFiles: 2
 """
-COUNT = "i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo line $i; sleep 0.01; done; touch /tmp/said; sleep infinity"
+COUNT = (
+    "i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo line $i; sleep 0.01; done; touch /tmp/said; sleep inf"
+)
 
 
 def test_a_log_is_rotated_and_a_follower_misses_no_line(fresh_agent: Agent) -> None:

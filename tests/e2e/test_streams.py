@@ -14,6 +14,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from kubernetes import client as kube_client
@@ -94,7 +95,8 @@ class Terminal:
             data = os.read(self.master, 4096)
         except OSError:  # EIO: the last process on it has ended
             return False
-        self.said += data.decode(errors="replace").replace("\r\n", "\n")
+        # The end of a line may come in two pieces.
+        self.said = (self.said + data.decode(errors="replace")).replace("\r\n", "\n")
         return bool(data)
 
     def until(self, pattern: str) -> None:
@@ -225,16 +227,25 @@ def test_port_forward_to_a_port_nobody_listens_on_says_so(kubectl: Kubectl) -> N
     process = kubectl.start("port-forward", "web", ":9")
     port = int(process.stdout.readline().rpartition(" -> ")[0].rpartition(":")[2])
     assert hangs_up(port)
-    error = process.stderr.readline()
-    assert f"an error occurred forwarding {port} -> 9: error forwarding port 9 to pod" in error
+    error = line_of(process.stderr, f"an error occurred forwarding {port} -> 9:")
+    assert "error forwarding port 9 to pod" in error
     assert "dial tcp4 127.0.0.1:9: connect: connection refused" in error
     if kubectl.minor < 25:  # it stays; since then kubectl ends
         process.send_signal(signal.SIGINT)
     else:
-        assert process.stderr.readline() == "error: lost connection to pod\n"
+        assert line_of(process.stderr, "lost connection") == "error: lost connection to pod\n"
     process.wait(10 * FACTOR)
     process.stdout.close()
     process.stderr.close()
+
+
+def line_of(pipe: IO[str], words: str) -> str:
+    """The line with these words. Before it kubectl may complain of what it could not pass on any more."""
+    said = []
+    while words not in (line := pipe.readline()):
+        assert line, f"it ended without {words!r}: {said}"
+        said.append(line)
+    return line
 
 
 @pytest.fixture
@@ -263,7 +274,7 @@ def test_the_python_client_runs_commands(api: kube_client.CoreV1Api) -> None:
 
 
 FORWARD = """
-import sys
+import sys, time
 from kubernetes import client, config
 from kubernetes.stream import portforward
 
@@ -277,6 +288,8 @@ size = 0
 while data := sock.recv(1 << 16):
     size += len(data)
 print(size, forward.error(8080))
+while forward.error(9) is None:
+    time.sleep(0.05)
 print(forward.error(9))
 """
 

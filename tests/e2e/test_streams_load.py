@@ -111,7 +111,7 @@ def test_much_data_passes_without_growth_by_our_own_commands(streaming: Agent, t
 def test_a_log_is_followed_without_growth(streaming: Agent) -> None:
     """The container writes much more than its log may hold, so it is rotated meanwhile, too."""
     line = "x" * 1000
-    script = f"read go; yes {line} | head -c {SIZE}; echo; echo end; sleep 1000000"
+    script = f"echo begun; read go; yes {line} | head -c {SIZE}; echo; echo end; sleep 1000000"
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -126,6 +126,8 @@ def test_a_log_is_followed_without_growth(streaming: Agent) -> None:
     streaming.apply(pod)
     streaming.wait_running("writer")
     follower = streaming.start_command("logs", "-f", "writer")
+    # A file that is rotated before it is opened is not followed.
+    assert follower.stdout.readline() == "begun\n"
     with no_growth(streaming.process.pid, GROWTH):
         client = WebSocket.connect(Client(socket_of(streaming)), f"{PODS}/writer/attach", {"stdin": True})
         client.send(0, b"go\n")

@@ -75,7 +75,10 @@ def test_the_pod_lives_with_ids_of_its_own(agent: Agent) -> None:
                     {"name": "shared", "mountPath": "/shared"},
                     {"name": "scratch", "mountPath": "/scratch"},
                 ],
-                "readinessProbe": {"exec": {"command": ["test", "-O", "/etc/hosts"]}, "periodSeconds": 1},
+                "readinessProbe": {
+                    "exec": {"command": ["test", "-O", "/etc/hosts", "-a", "-e", "/scratch/made"]},
+                    "periodSeconds": 1,
+                },
             },
         )
     )  # fmt: skip
@@ -89,7 +92,7 @@ def test_the_pod_lives_with_ids_of_its_own(agent: Agent) -> None:
     volume = agent.root / "lib/pods" / agent.pod("mapped")["metadata"]["uid"] / "volumes"
     made = [shared / "made", volume / "kubernetes.io~empty-dir/scratch/made"]
     assert [(file.stat().st_uid, file.stat().st_gid) for file in made] == [(0, 0)] * 2
-    assert agent.run("logs", "mapped") == "0\n"
+    until(lambda: agent.run("logs", "mapped") == "0\n", what="its log")
 
     assert agent.stop() == 0
     agent.start()

@@ -150,7 +150,8 @@ def test_an_agent_killed_in_the_middle_of_a_rollout_ends_it_without_doubled_pods
         for event in listed(agent, "events")
         if event["reason"] == "SuccessfulCreate" and event["involvedObject"]["kind"] == "ReplicaSet"
     ]
-    assert sum(event["count"] for event in made) == 8  # each pod once
+    # Each pod once; of the last that the killed agent made it may not have told any more.
+    assert 7 <= sum(event["count"] for event in made) <= 8
 
 
 def test_a_job_that_fails_waits_longer_each_time_and_ends(agent: Agent) -> None:
