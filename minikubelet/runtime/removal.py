@@ -3,6 +3,9 @@
 `shutil.rmtree` is safe against links but recursive, with a descriptor for each level, and a container can
 make ten thousand levels. Here the tree is flattened while it is removed: every directory found is moved up to
 the root of the tree, so nothing is ever deeper than one level.
+
+Two may remove the same tree at once: the thread of a worker that was cancelled goes on, and whoever ends the
+pod instead begins anew. So whatever has gone in the middle of it is as good as removed.
 """
 
 from __future__ import annotations
@@ -12,25 +15,33 @@ import itertools
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(path: Path) -> None:
-    """Accepts that it is gone already. Raises OSError, also when something is mounted below. Blocks."""
+    """Accepts that it is gone already, or goes meanwhile. Raises OSError, also when something is mounted
+    below. Blocks.
+    """
     try:
         root = os.open(path, _DIRECTORY)
     except FileNotFoundError:
         return
     names = (f".removing-{number}" for number in itertools.count())
+    former: list[str] = []
     try:
-        while entries := os.listdir(root):
+        # Each round leaves other names, or none; what stays as it is cannot be removed, and rmdir(2) says so.
+        while (entries := os.listdir(root)) and entries != former:
             for entry in entries:
-                _remove_entry(root, entry, names)
+                with suppress(FileNotFoundError):
+                    _remove_entry(root, entry, names)
+            former = entries
     finally:
         os.close(root)
-    os.rmdir(path)
+    with suppress(FileNotFoundError):
+        os.rmdir(path)
 
 
 def _remove_entry(root: int, name: str, names: Iterator[str]) -> None:
@@ -41,10 +52,11 @@ def _remove_entry(root: int, name: str, names: Iterator[str]) -> None:
     directory = os.open(name, _DIRECTORY, dir_fd=root)
     try:
         for child in os.listdir(directory):
-            if _is_directory(directory, child):
-                _move_up(directory, child, root, names)
-            else:
-                os.unlink(child, dir_fd=directory)
+            with suppress(FileNotFoundError):
+                if _is_directory(directory, child):
+                    _move_up(directory, child, root, names)
+                else:
+                    os.unlink(child, dir_fd=directory)
     finally:
         os.close(directory)
     os.rmdir(name, dir_fd=root)

@@ -117,7 +117,8 @@ def _unmount(point: bytes) -> None:
     try:
         syscalls.umount2(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # the end of one of its peers was the end of this one
+        # The end of one of its peers was the end of this one, or somebody else was quicker.
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
             raise
 
 
