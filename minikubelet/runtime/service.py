@@ -434,6 +434,7 @@ class Service:
         network = await self._network.attach(spec.uid, sandbox.record.pid, spec.name, spec.namespace, ports)
         assert sandbox.client is not None
         await sandbox.client.configure_network(network)
+        await self._network.until_it_forwards(spec.uid)
         sandbox.record.network = network
 
     async def _adopt(self, directory: Path) -> None:

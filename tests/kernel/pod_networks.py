@@ -139,4 +139,5 @@ async def plugged(
 ) -> NetworkSpec:
     spec = await network.attach(uid, holder.pid, name, "default", ports)
     holder.configure(spec)
+    await network.until_it_forwards(uid)
     return spec

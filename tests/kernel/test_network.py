@@ -84,6 +84,24 @@ def test_the_port_is_up_on_the_bridge_with_hairpin_and_the_mac_follows_the_addre
     asyncio.run(story())
 
 
+def test_a_link_is_waited_for_until_the_bridge_forwards(state_dir: Path) -> None:
+    async def story() -> None:
+        async with started(state_dir) as network:
+            with Holder() as pod:
+                spec = await network.attach("uid-1", pod.pid, "web", "default")
+                waiting = asyncio.create_task(network.until_it_forwards("uid-1"))
+                await asyncio.wait([waiting], timeout=0.05)
+                assert not waiting.done()  # its other end is down
+                pod.configure(spec)
+                async with asyncio.timeout(LIMIT):
+                    await waiting
+                (port,) = json.loads(run("ip", "-j", "-d", "link", "show", "master", BRIDGE))
+                assert port["linkinfo"]["info_slave_data"]["state"] == "forwarding"
+            await network.until_it_forwards("uid-1")  # the link went with the pod
+
+    asyncio.run(story())
+
+
 def test_ip_netns_knows_the_pod_by_name_while_it_runs(state_dir: Path) -> None:
     async def story() -> None:
         async with started(state_dir) as network:

@@ -19,6 +19,7 @@ The state directory (tmpfs) holds `addresses/ADDRESS -> uid` (see ipam), `ports/
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 NETNS = Path("/run/netns")
 FORWARD_LLDP = hex(1 << 0xE)  # the bit of 01:80:c2:00:00:0e
+FORWARDING = "3"  # BR_STATE_FORWARDING (linux/if_bridge.h)
+FORWARDING_TRIES, FORWARDING_PAUSE = 1000, 0.002
 
 T = TypeVar("T")
 
@@ -123,6 +126,17 @@ class Network:
             raise CreatePodSandboxError(
                 f"cannot attach pod {uid} to bridge {self.bridge}: {error}"
             ) from error
+
+    async def until_it_forwards(self, uid: str) -> None:
+        """When both ends of the pod's link are up the kernel tells the bridge, in its own time, and what is
+        sent before is lost. So this waits for it, as CNI's bridge does.
+        """
+        state = Path("/sys/class/net") / self._link(uid) / "brport/state"
+        for _ in range(FORWARDING_TRIES):
+            if _read_of_link(state) in (FORWARDING, None):
+                return
+            await asyncio.sleep(FORWARDING_PAUSE)
+        logger.warning("bridge %s still does not forward what pod %s sends", self.bridge, uid)
 
     async def detach(self, uid: str) -> None:
         """Remove the link and the name in /run/netns, give back the address; all may be gone already."""
@@ -372,6 +386,16 @@ def _read(path: Path) -> str | None:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
+        return None
+
+
+def _read_of_link(path: Path) -> str | None:
+    """None: the link is gone, before its file was opened or after."""
+    try:
+        return _read(path)
+    except OSError as error:
+        if error.errno not in (errno.ENODEV, errno.EINVAL):
+            raise
         return None
 
 
