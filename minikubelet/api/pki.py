@@ -115,7 +115,8 @@ class PKI:
     async def _issue(
         self, certificate: Path, key: Path, subject: str, extensions: str, days: int = LEAF_DAYS
     ) -> None:
-        """A certificate signed by our CA."""
+        """A certificate signed by our CA. The old one goes first: the new key would not fit it."""
+        certificate.unlink(missing_ok=True)
         await self._make_key(key)
         request, extra = certificate.with_suffix(".csr"), certificate.with_suffix(".ext")
         _write_private(extra, "basicConstraints=CA:FALSE\n" + extensions)

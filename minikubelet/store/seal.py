@@ -37,16 +37,17 @@ class Seal:
 
     @classmethod
     def load(cls, path: Path) -> Seal:
-        """The seal of the key in `path`; a new key is made at the first start."""
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            return cls(path.read_bytes())
-        with os.fdopen(fd, "wb") as file:
-            file.write(secrets.token_bytes(KEY))
-            file.flush()
-            # A lost key is a lost Secret: unlike the store, the key is forced to the disk.
-            os.fsync(file.fileno())
+        """The seal of the key in `path`; a new key is made at the first start, whole or not at all."""
+        if not path.exists():
+            new = path.with_name(path.name + ".new")
+            new.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(KEY))
+                file.flush()
+                # A lost key is a lost Secret: unlike the store, the key is forced to the disk.
+                os.fsync(file.fileno())
+            new.rename(path)
         return cls(path.read_bytes())
 
     def close(self, plain: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import http.client
 import json
@@ -13,6 +14,7 @@ from contextlib import suppress
 
 import pytest
 
+from minikubelet.api import pki as pki_module
 from minikubelet.api import server as server_module
 from minikubelet.api.pki import PKI
 from minikubelet.api.server import split_address
@@ -194,3 +196,21 @@ def test_a_client_that_stays_is_cut_off_when_the_server_closes(root):
         assert b" 200 " in sock.recv(65536)
         api.close()
         gc.collect()
+
+
+def test_an_agent_that_was_killed_while_it_made_a_certificate_makes_it_at_the_next_start(
+    tmp_path, monkeypatch
+):
+    async def kill(arguments, what):
+        if what == "make server.crt":
+            raise KeyboardInterrupt
+        await must(arguments, what)
+
+    must, keys = pki_module._must, PKI(tmp_path / "pki")
+    asyncio.run(keys.prepare(["127.0.0.1"]))
+    monkeypatch.setattr(pki_module, "_must", kill)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(keys.prepare(["127.0.0.2"]))
+    monkeypatch.setattr(pki_module, "_must", must)
+    asyncio.run(keys.prepare(["127.0.0.1"]))
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(keys.server, keys.server_key)

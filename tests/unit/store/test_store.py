@@ -329,6 +329,24 @@ def test_compaction_keeps_the_present_and_expires_old_watches(store):
     asyncio.run(story())
 
 
+def test_a_key_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(fd):
+        raise Killed
+
+    path = tmp_path / "store.key"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", kill)
+        with pytest.raises(Killed):
+            Seal.load(path)
+    assert not path.exists()
+    sealed = Seal.load(path).close(b"secret")
+    assert Seal.load(path).open(sealed) == b"secret"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_old_events_and_old_revisions_are_forgotten(tmp_path):
     clock = [datetime(2026, 1, 1, tzinfo=UTC)]
     store = Store(tmp_path / "store.db", now=lambda: clock[0])
