@@ -84,6 +84,8 @@ async def serving(talk: Talk, tls: bool = False) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for _ in range(5):  # whoever was accepted a moment ago begins to talk: only then is it known
+            await asyncio.sleep(0)
         for task in list(talks):
             task.cancel()
         await asyncio.gather(*talks, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -212,17 +213,16 @@ Ask = Callable[..., "asyncio.Future[dns.message.Message]"]
 
 @asynccontextmanager
 async def serving(
-    *servers: str, network: IPv4Network = NETWORK, silent: bool = False
+    *servers: str, network: IPv4Network = NETWORK, silent: bool = False, timeout: float = 20
 ) -> AsyncIterator[tuple[int, Upstream]]:
     """A resolver on 127.0.0.1, its port, and the upstream on 127.0.0.2."""
     loop = asyncio.get_running_loop()
     transport, upstream = await loop.create_datagram_endpoint(
         lambda: Upstream(silent=silent), local_addr=("127.0.0.2", 0)
     )
-    forwarder = Forwarder(lambda: list(servers), port=transport.get_extra_info("sockname")[1], timeout=0.2)
-    resolver = Resolver(Records(), network, forwarder)
-    port = free_port()
-    await resolver.start(IPv4Address("127.0.0.1"), port)
+    upstream_port = transport.get_extra_info("sockname")[1]
+    forwarder = Forwarder(lambda: list(servers), port=upstream_port, timeout=timeout)
+    resolver, port = await started(network, forwarder)
     try:
         yield port, upstream
     finally:
@@ -230,12 +230,25 @@ async def serving(
         transport.close()
 
 
+async def started(network: IPv4Network, forwarder: Forwarder) -> tuple[Resolver, int]:
+    """On a port that is free for TCP and UDP: what was free a moment ago may be somebody's now."""
+    while True:
+        resolver, port = Resolver(Records(), network, forwarder), free_port()
+        try:
+            await resolver.start(IPv4Address("127.0.0.1"), port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return resolver, port
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
-async def ask(port: int, name: str, *, tcp: bool = False, timeout: float = 10) -> dns.message.Message:
+async def ask(port: int, name: str, *, tcp: bool = False, timeout: float = 30) -> dns.message.Message:
     query = dns.message.make_query(name, "A")
     by = dns.query.tcp if tcp else dns.query.udp
     return await asyncio.to_thread(by, query, "127.0.0.1", timeout=timeout, port=port)
@@ -271,7 +284,7 @@ def test_names_of_the_node_are_never_asked_on() -> None:
 @pytest.mark.parametrize("tcp", [False, True])
 def test_without_an_answer_there_is_a_failure(tcp: bool) -> None:
     async def story() -> None:
-        async with serving("127.0.0.2", silent=True) as (port, _):
+        async with serving("127.0.0.2", silent=True, timeout=0.2) as (port, _):
             assert (await ask(port, "example.org", tcp=tcp)).rcode() == dns.rcode.SERVFAIL
 
     asyncio.run(story())
