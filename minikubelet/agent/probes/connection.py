@@ -75,6 +75,8 @@ async def _addresses(host: str) -> list[str]:
         missing = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
         cause = "no such host" if missing else os_error(error)
         raise TransportError(f"dial tcp: lookup {host}: {cause}") from None
+    except UnicodeError:  # a part of it is empty, or longer than any can be
+        raise TransportError(f"dial tcp: lookup {host}: no such host") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
