@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -116,15 +117,15 @@ def test_a_launcher_that_is_ended_takes_its_guest_along(number: signal.Signals) 
 
 
 def processes_below(pid: int) -> list[int]:
-    """A pidfd for every descendant."""
-    children = [
-        int(child)
-        for thread in Path(f"/proc/{pid}/task").iterdir()
-        for child in (thread / "children").read_text().split()
-    ]
-    return [os.pidfd_open(child) for child in children] + [
-        fd for child in children for fd in processes_below(child)
-    ]
+    """A pidfd for every descendant; those that end while we look are none."""
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for child in thread.read_text().split():
+                with suppress(ProcessLookupError):
+                    found.append(os.pidfd_open(int(child)))
+                found += processes_below(int(child))
+    return found
 
 
 def wait_for_exit(pidfd: int) -> None:
