@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import simple_pod
+from .conftest import FACTOR, simple_pod
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def failing_probe(failures: int, path: str = "/run/never-there") -> dict[str, An
     return {"exec": {"command": ["test", "-e", path]}, **every_second}
 
 
+# Long enough that the agent has told that it runs, however slow it is.
+LIFE = f"sleep {FACTOR:g}"
 IDLE = "touch /run/trapped; sleep infinity & wait"
 OBEDIENT = f"trap 'exit 0' TERM; {IDLE}"
 STUBBORN = f"trap '' TERM; {IDLE}"
@@ -195,14 +197,14 @@ STORIES = [
     ),
     Story(
         "natural-end",
-        pod("natural-end", "sleep 1", restartPolicy="Never"),
+        pod("natural-end", LIFE, restartPolicy="Never"),
         states=[*NEW, "Running main=ready", "Running main=Completed/0", "Succeeded main=Completed/0"],
         events=begin("natural-end"),  # and no Killing
         ends=True,
     ),
     Story(
         "init-containers",
-        pod("init-containers", OBEDIENT, initContainers=[init("i1", "sleep 1"), init("i2", "sleep 1")]),
+        pod("init-containers", OBEDIENT, initContainers=[init("i1", LIFE), init("i2", LIFE)]),
         states=[
             "Pending",
             "Pending i1=PodInitializing i2=PodInitializing main=PodInitializing",
@@ -217,7 +219,7 @@ STORIES = [
     ),
     Story(
         "init-fails",
-        pod("init-fails", OBEDIENT, initContainers=[init("i1", "sleep 1; exit 3")], restartPolicy="Never"),
+        pod("init-fails", OBEDIENT, initContainers=[init("i1", f"{LIFE}; exit 3")], restartPolicy="Never"),
         states=[
             "Pending",
             NEW_WITH_INIT,
@@ -230,7 +232,7 @@ STORIES = [
     ),
     Story(
         "init-retried",
-        pod("init-retried", OBEDIENT, initContainers=[init("i1", "sleep 1; exit 3")]),
+        pod("init-retried", OBEDIENT, initContainers=[init("i1", f"{LIFE}; exit 3")]),
         states=[
             "Pending",
             NEW_WITH_INIT,
@@ -256,7 +258,7 @@ STORIES = [
         "sidecar",
         pod(
             "sidecar",
-            "sleep 2",
+            LIFE,
             restartPolicy="Never",
             initContainers=[
                 init(
@@ -302,7 +304,7 @@ STORIES = [
         "oom",
         pod(
             "oom",
-            "sleep 1; exec tail /dev/zero",
+            f"{LIFE}; exec tail /dev/zero",
             {"resources": {"limits": {"memory": "32Mi"}}},
         ),
         states=[
@@ -382,7 +384,7 @@ STORIES = [
     ),
     Story(
         "crash-loop",
-        pod("crash-loop", "sleep 1; exit 1"),
+        pod("crash-loop", f"{LIFE}; exit 1"),
         states=[
             *NEW,
             "Running main=ready",

@@ -2,8 +2,9 @@
 
 The recordings name busybox, so an image of that name is made on the spot from the node's static busybox and
 loaded: the containers then run the very commands that were recorded, with the same tools. Only the hostPath,
-where they note what happens to them, is one of ours. They are played as pods of the API: the recorded static
-pods had no API server, but nothing that is compared depends on where a manifest came from.
+where they note what happens to them, is one of ours, and there is more patience with them. They are played as
+pods of the API: the recorded static pods had no API server, but nothing that is compared depends on where a
+manifest came from.
 
 What is compared: the states that lasted, in their order, with reasons, exit codes, restart counts and
 messages; the condition Ready; and what the containers say themselves. A watch shows states that a poll of
@@ -14,7 +15,6 @@ nothing may *last* that was not recorded.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,8 +233,11 @@ def starts(notes: Sequence[str]) -> int:
 def manifest(name: str, notes: Path) -> Object:
     pod: Object = yaml.safe_load((RECORDINGS / f"{name}.yaml").read_text())
     pod["spec"]["volumes"][0]["hostPath"]["path"] = str(notes)
+    # None of these three was reached in a recording; on a slow machine they could be.
+    pod["spec"]["terminationGracePeriodSeconds"] = 30
     for container in pod["spec"]["containers"]:
         for kind in {"startupProbe", "readinessProbe", "livenessProbe"} & set(container):
-            # No recorded probe came to its end of one second; on a slow kernel one could.
-            container[kind]["timeoutSeconds"] = math.ceil(FACTOR)
+            container[kind]["timeoutSeconds"] = 30
+        if "livenessProbe" in container:
+            container["livenessProbe"]["initialDelaySeconds"] = 2  # it has made its file by then
     return pod
