@@ -128,10 +128,11 @@ class PodManager:
         return self._probes.metrics.text()
 
     async def stop(self) -> None:
-        """The pods are left as they are."""
+        """The pods are left as they are. All at once: while one is waited for, another may finish, and is
+        forgotten.
+        """
         self._taints.close()
-        for worker in self._workers.values():
-            await worker.stop()
+        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
         await self._prober.close()
 
     # What the node tells
