@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import stat
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -156,9 +156,7 @@ def _be_init(shim: int, empty_mount_namespace: int, user: UserNamespace | None) 
     os.closerange(0, 3)
     syscalls.close_range(3)
     while True:
-        signal.sigwait({signal.SIGCHLD})
-        try:
+        with suppress(ChildProcessError):  # also before the first signal: of an earlier one nobody was told
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
-        except ChildProcessError:
-            continue
+        signal.sigwait({signal.SIGCHLD})

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from minikubelet.linux import syscalls
+from minikubelet.shim import sandbox
 from minikubelet.shim.protocol import MountSpec
 from tests.kernel.shims import Node, until
 
@@ -314,6 +316,28 @@ def test_a_shared_process_namespace_has_one_init_that_reaps_and_hides_the_node(n
     assert "denied" in said
     init = next(pid for pid in children(pod.pid) if Path(f"/proc/{pid}/comm").read_text() == "mk-init\n")
     until(lambda: not children(init), what="the orphan is reaped")
+
+
+def test_process_one_of_a_pod_reaps_who_ended_before_it_was_ready() -> None:
+    """It was just born, and held up, when a container of the pod left a process behind."""
+    shim = os.pidfd_open(os.getpid())
+    init, pidfd = syscalls.clone3(syscalls.CLONE_NEWPID)
+    if init == 0:
+        try:
+            orphan = os.fork()
+            if orphan == 0:
+                os._exit(0)
+            os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
+            sandbox._be_init(shim, -1, None)
+        finally:
+            os._exit(1)
+    try:
+        until(lambda: Path(f"/proc/{init}/comm").read_text() == "mk-init\n" and not children(init))
+    finally:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+        os.close(shim)
 
 
 def children(pid: int) -> list[int]:
