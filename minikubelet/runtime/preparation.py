@@ -10,7 +10,6 @@ The service calls this in the order of a pod's life; nothing here talks to a shi
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -58,6 +57,7 @@ from minikubelet.runtime.sandbox import (
 )
 from minikubelet.runtime.seccomp.filters import Filters
 from minikubelet.runtime.sysctls import sandbox_sysctls
+from minikubelet.runtime.threads import to_the_end
 from minikubelet.runtime.user_namespaces import UserNamespaces
 from minikubelet.runtime.users import container_user
 from minikubelet.runtime.volumes import empty_dir
@@ -164,7 +164,7 @@ class Preparation:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         if pod.spec and pod.spec.volumes:
             await self._ensure_volume_images(pod)
-            await asyncio.to_thread(volumes.set_up, self._volumes(pod))
+            await to_the_end(volumes.set_up, self._volumes(pod))
 
     async def _ensure_volume_images(self, pod: Pod) -> None:
         for image, policy in volumes.images_of(pod.spec).items():
@@ -179,16 +179,16 @@ class Preparation:
         """What could not be brought up to date, and why."""
         if not volumes.refreshes(pod):
             return []
-        return await asyncio.to_thread(volumes.refresh, self._volumes(pod))
+        return await to_the_end(volumes.refresh, self._volumes(pod))
 
     async def remove_volumes(self, uid: str) -> None:
-        await asyncio.to_thread(volumes.tear_down, self._paths.pod(uid))
+        await to_the_end(volumes.tear_down, self._paths.pod(uid))
 
     async def remove_pod(self, uid: str) -> None:
         """Volumes and the pod directory."""
         directory = self._paths.pod(uid)
         if directory.exists():
-            await asyncio.to_thread(_remove_pod_directory, directory)
+            await to_the_end(_remove_pod_directory, directory)
 
     # Containers
 

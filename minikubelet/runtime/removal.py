@@ -4,8 +4,8 @@
 make ten thousand levels. Here the tree is flattened while it is removed: every directory found is moved up to
 the root of the tree, so nothing is ever deeper than one level.
 
-Two may remove the same tree at once: the thread of a worker that was cancelled goes on, and whoever ends the
-pod instead begins anew. So whatever has gone in the middle of it is as good as removed.
+Two may remove the same tree at once: garbage collection the layers of a dead container, and the worker of its
+pod, which is being deleted. So whatever has gone in the middle of it is as good as removed.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ from minikubelet.runtime.sandbox import (
     start_error,
 )
 from minikubelet.runtime.shim_client import ShimClient, ShimStream, ZygoteClient
+from minikubelet.runtime.threads import to_the_end
 from minikubelet.runtime.volumes import empty_dir
 from minikubelet.shim import protocol
 from minikubelet.shim.protocol import ContainerRecord, ContainerSpec, ProcessSpec, SandboxSpec
@@ -563,7 +564,7 @@ def _resize_errors() -> Iterator[None]:
 async def _remove_tree(path: Path) -> None:
     """Of any size, and maybe gone already."""
     if path.exists():
-        await asyncio.to_thread(remove_tree, path)
+        await to_the_end(remove_tree, path)
 
 
 def _uid(pod: Pod) -> str:

@@ -15,8 +15,8 @@ from minikubelet.runtime.removal import remove_tree
 def test_what_has_gone_in_the_middle_is_as_good_as_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: int
 ) -> None:
-    """A worker's thread goes on when its pod is ended by somebody else, who is quicker than its first look
-    into the tree, or a later one.
+    """Garbage collection and a pod's worker may remove the same layers: the other one is quicker than our
+    first look into the tree, or than a later one.
     """
     tree = tmp_path / "tree"
     (tree / "a/b/c").mkdir(parents=True)
