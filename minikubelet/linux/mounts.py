@@ -199,9 +199,18 @@ class Devices:
 
 
 def _node_devices(directory: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Paths below the directory, links not followed. What a container has for itself is left out."""
-    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
-        found = entry.stat(follow_symlinks=False)
+    """Paths below the directory, links not followed. What a container has for itself is left out, and so is
+    a device that is taken out of the node meanwhile.
+    """
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
         if stat.S_ISDIR(found.st_mode) and entry.name not in (*DEVICE_DIRECTORIES, "fd"):
             for path, status in _node_devices(entry.path):
                 yield f"{entry.name}/{path}", status

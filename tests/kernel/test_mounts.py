@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +208,17 @@ def test_the_root_is_all_that_is_left_after_the_change(layers: dict[str, Path]) 
         assert os.getcwd() == "/"
 
     in_mount_namespace(story)
+
+
+def test_a_device_that_goes_while_the_nodes_devices_are_listed_is_left_out(tmp_path: Path) -> None:
+    for name in ("a", "b", "d"):
+        os.mknod(tmp_path / name, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    (tmp_path / "c").mkdir()
+    listed = mounts._node_devices(str(tmp_path))
+    first, _ = next(listed)
+    (tmp_path / "b").unlink()
+    (tmp_path / "c").rmdir()
+    assert [first, *(name for name, _ in listed)] == ["a", "d"]
 
 
 def test_every_operation_says_what_it_will_do() -> None:
