@@ -89,6 +89,7 @@ def main(arguments: Sequence[str]) -> int:
     own = {"--record", "--guest"} & set(arguments)
     paths, options = split_arguments([word for word in arguments if word not in own])
     RESULTS.mkdir(parents=True, exist_ok=True)
+    remove(TEMPORARY)  # of a process that had our number before us
     TEMPORARY.mkdir(mode=0o700)
     for old in RESULTS.glob("*.xml"):
         old.unlink()
@@ -107,8 +108,17 @@ def main(arguments: Sequence[str]) -> int:
     if code:
         say(f"what the tests left is in {TEMPORARY}")
     else:
-        subprocess.run(["rm", "-rf", TEMPORARY], check=True)
+        remove(TEMPORARY)
     return code
+
+
+def remove(directory: Path) -> None:
+    """Whatever is in it. What is about to end may still write there: then it is not empty at once."""
+    limit = time.monotonic() + 30
+    while subprocess.run(["rm", "-rf", directory], check=False).returncode and time.monotonic() < limit:
+        time.sleep(0.5)
+    if directory.exists():
+        raise SystemExit(f"test: cannot remove {directory}")
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tests.unit.api.conftest import PODS, pod
+from tests.unit.api.waiting import wait_for
 
 TABLE = (
     "application/json;as=Table;v=v1;g=meta.k8s.io,"
@@ -106,11 +107,7 @@ def test_a_client_that_vanishes_ends_its_watch(api):
         sock.sendall(f"GET {PODS}?watch=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert b"200 OK" in sock.recv(100)
         sock.close()
-    for _ in range(200):
-        if api.inside(lambda: len(api.node.store._watches)) == before:
-            return
-        api.get("/healthz")
-    raise AssertionError("watches of clients that left are still there")
+    wait_for(lambda: api.inside(lambda: len(api.node.store._watches)) == before)
 
 
 def test_bad_parameters_are_bad_requests(api):
