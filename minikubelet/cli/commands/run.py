@@ -205,7 +205,8 @@ def _join(session: Session, pod: Object, options: Options) -> None:
     name = pod["metadata"]["name"]
     state = containers.status_of(pod, name).get("state") or {}
     if "terminated" not in state:
-        with contextlib.suppress(StatusError):  # it has ended between the look and the attach
+        # It may have ended since that look: the agent sees it before it answers, or only then.
+        with contextlib.suppress(CliError):
             attach(session, pod, container=name, stdin=options.stdin, tty=options.tty, quiet=options.quiet)
             return
     path = PODS.path(pod["metadata"]["namespace"], name, "log")

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from minikubelet.cli.applying import ANNOTATION
+from minikubelet.errors import RunContainerError
 from tests.unit.api.conftest import PODS, pod
 
 WEB = """\
@@ -296,6 +297,24 @@ def test_run_attached_takes_the_containers_exit_code_and_removes_the_pod(cli):
     assert out == 'exit 7\npod "job" deleted from default namespace\n'
     assert err == "pod default/job terminated (Error)\n"
     assert cli.api.get(f"{PODS}/job").code == 404
+
+
+def test_run_attached_to_a_container_that_has_just_ended_tells_its_log(cli, monkeypatch):
+    """The API shows it running yet."""
+
+    async def attach(*_, **__):
+        raise RunContainerError("container x is not running")
+
+    monkeypatch.setattr(cli.api.node, "attach", attach)
+    cli.api.inside(cli.api.node.following.set)
+    command = cli.command("run", "job", "--image=x", "--restart=Never", "--attach", "-q")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: cli.api.get(f"{PODS}/job").code == 200)
+    cli.pod_runs("job", "job")
+    wait_until(lambda: cli.api.node.log_calls or process.poll() is not None)
+    cli.api.set_status("job", phase="Succeeded")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "first\nlast\n", "")
 
 
 def wait_until(met, limit=30.0):
