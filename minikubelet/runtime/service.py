@@ -217,9 +217,13 @@ class Service:
         return container_id
 
     async def start_container(self, uid: str, container_id: str) -> None:
-        sandbox = self._ready_sandbox(uid)
         spec = self._created.pop(container_id)
-        record = await self._ask(sandbox, lambda shim: shim.start_container(spec))
+        try:
+            sandbox = self._ready_sandbox(uid)
+            record = await self._ask(sandbox, lambda shim: shim.start_container(spec))
+        except RuntimeServiceError:
+            await _remove_tree(self._paths.container(container_id))  # perhaps no record tells of it
+            raise
         sandbox.remember(record)
         if record.error:
             await self._cgroups.remove(f"{sandbox.cgroup}/{container_id}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ import pytest
 from minikubelet.agent.config_objects import ConfigObjects
 from minikubelet.config import Paths
 from minikubelet.daemon import make_directories
-from minikubelet.errors import ImageError, RunContainerError
+from minikubelet.errors import ImageError, RunContainerError, RuntimeServiceError
 from minikubelet.kubelet_config import KubeletConfiguration
 from minikubelet.linux import cgroup
 from minikubelet.runtime.cgroups import Cgroups
@@ -534,6 +536,26 @@ def test_resources_of_what_does_not_run_are_not_replaced(play):
             await stage.runtime.update_container_resources(stage.pod, stage.containers[0], ended.id, "cpu")
 
     play(story)
+
+
+def test_of_a_container_whose_shim_died_before_it_began_nothing_is_kept(tmp_path):
+    """No record tells of it, so nobody would come back for its layers."""
+
+    async def story():
+        async with real_stage(tmp_path) as stage:
+            stage.container(STAYS)
+            await stage.runtime.run_pod_sandbox(stage.pod, 0)
+            container_id = await stage.create(STAYS)
+            layers = Paths.under(tmp_path).container(container_id)
+            assert layers.is_dir()
+            state = json.loads((Paths.under(tmp_path).sandbox(stage.uid) / "0/state.json").read_text())
+            os.kill(state["pid"], signal.SIGKILL)
+            with pytest.raises(RuntimeServiceError):
+                await stage.runtime.start_container(stage.uid, container_id)
+            assert not layers.exists()
+
+    with no_leaks():
+        asyncio.run(story())
 
 
 def test_a_cgroup_that_was_busy_is_removed_when_the_pod_is_removed_again(tmp_path):
