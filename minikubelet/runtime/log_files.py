@@ -41,9 +41,12 @@ def link(log_containers: Path, pod: SandboxSpec, container: ContainerRecord) -> 
 
 
 def remove_dangling_links(log_containers: Path) -> None:
+    """Of logs that are gone. One that is being rotated has no file of its name for a moment, but others."""
     for path in log_containers.iterdir():
         if path.is_symlink() and not path.exists():
-            path.unlink(missing_ok=True)
+            log = path.readlink()
+            if not any(log.parent.glob(f"{log.name}.*")):
+                path.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:
@@ -63,7 +66,7 @@ def is_full(path: Path, max_size: int) -> bool:
     return path.exists() and path.stat().st_size > max_size
 
 
-def rotate(path: Path, max_files: int) -> None:
+def rotate(path: Path, max_files: int) -> Path:
     """`0.log` becomes `0.log.20261122-190557`; the writer must reopen afterwards."""
     rotated = sorted(path.parent.glob(f"{path.name}.*"))
     for part in rotated:
@@ -73,7 +76,13 @@ def rotate(path: Path, max_files: int) -> None:
     for part in rotated[: max(0, len(rotated) - (max_files - 2))]:
         part.unlink()
     stamp = datetime.now(UTC).astimezone().strftime("%Y%m%d-%H%M%S")
-    path.rename(path.with_name(f"{path.name}.{stamp}"))
+    return path.rename(path.with_name(f"{path.name}.{stamp}"))
+
+
+def keep_last(path: Path, rotated: Path) -> None:
+    """Nobody writes any more, so there is no new file: what was rotated last is the log, as for a kubelet."""
+    if not path.exists() and rotated.exists():
+        rotated.rename(path)
 
 
 def _compress(part: Path) -> None:

@@ -391,8 +391,9 @@ class Service:
             for container in sandbox.record.containers:
                 path = Path(container.log_path)
                 if container.state == "running" and log_files.is_full(path, self._prepare.log_size):
-                    await asyncio.to_thread(log_files.rotate, path, self._prepare.log_files)
+                    rotated = await asyncio.to_thread(log_files.rotate, path, self._prepare.log_files)
                     await self._reopen_log(sandbox, container.id)
+                    log_files.keep_last(path, rotated)
 
     async def events(self) -> AsyncIterator[PodLifecycleEvent]:
         while True:
@@ -499,7 +500,7 @@ class Service:
         self._events.put_nowait(PodLifecycleEvent(uid, kind, container_id))
 
     async def _reopen_log(self, sandbox: Sandbox, container_id: str) -> None:
-        """A container that ended meanwhile has no log to reopen."""
+        """A container that ended meanwhile has no log to reopen; then there is no new file."""
         try:
             await self._ask(sandbox, lambda shim: shim.reopen_log(container_id))
         except RuntimeServiceError as error:

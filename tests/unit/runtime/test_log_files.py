@@ -33,6 +33,18 @@ def test_rotation_keeps_five_files_with_the_current_one(tmp_path: Path) -> None:
     assert not (tmp_path / "0.log.20200101-000000.gz").exists()
 
 
+def test_a_link_to_a_log_that_is_being_rotated_stays(tmp_path: Path) -> None:
+    links, log = tmp_path / "containers", tmp_path / "pod/0.log"
+    links.mkdir()
+    log.parent.mkdir()
+    log.write_text("words")
+    for name, target in (("web", log), ("gone", tmp_path / "pod/1.log"), ("lost", tmp_path / "none/0.log")):
+        (links / name).symlink_to(target)
+    log_files.rotate(log, 5)  # and the writer has not opened the next one yet
+    log_files.remove_dangling_links(links)
+    assert [path.name for path in links.iterdir()] == ["web"]
+
+
 def test_only_what_is_larger_than_the_limit_is_full(tmp_path: Path) -> None:
     log = tmp_path / "0.log"
     assert not log_files.is_full(log, 10)
