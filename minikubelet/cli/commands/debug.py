@@ -129,7 +129,10 @@ def _join(session: Session, target: Target, container: str, options: Options) ->
         return
     if "waiting" in state:
         raise CliError(f"container {container} not running: {state['waiting'].get('message', '')}")
-    attach(session, pod, container=container, stdin=options.stdin, tty=options.tty, quiet=options.quiet)
+    try:
+        attach(session, pod, container=container, stdin=options.stdin, tty=options.tty, quiet=options.quiet)
+    except CliError:  # it has ended since that look
+        _print_log(session.client, target, container)
 
 
 def _begun(pod: dict[str, Any], container: str) -> bool:

@@ -317,6 +317,20 @@ def test_run_attached_to_a_container_that_has_just_ended_tells_its_log(cli, monk
     assert (process.returncode, out, err) == (0, "first\nlast\n", "")
 
 
+def test_debug_tells_the_log_of_a_container_that_has_just_ended(cli, web, monkeypatch):
+    async def attach(*_, **__):
+        raise RunContainerError("container x is not running")
+
+    monkeypatch.setattr(cli.api.node, "attach", attach)
+    command = cli.command("debug", "web", "--image=x", "--container=look", "--attach", "-q", "--", "true")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: get(cli)["spec"].get("ephemeralContainers"))
+    status = {"name": "look", "state": {"running": {}}, "containerID": "minikubelet://" + "b" * 64}
+    cli.api.set_status("web", ephemeralContainerStatuses=[status])
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "first\nlast\n", "")
+
+
 def wait_until(met, limit=30.0):
     import time
 
