@@ -152,8 +152,14 @@ class Agent:
         self.run("delete", "pods", "--all", "--grace-period=1")
         if files:
             until(lambda: not self.run("get", "pods", "-A", "-o", "name"), what="static pods end")
-        # The object of a pod that has ended goes before its cgroup.
+        # The object of a pod that has ended goes before its cgroup, and that before its volumes.
         until(lambda: not list((self.root / "run/pods").iterdir()), what="nothing is left of them")
+        until(lambda: not self.mounts(), what=lambda: f"nothing stays mounted: {self.mounts()}")
+
+    def mounts(self) -> list[str]:
+        """What is mounted for pods. Of an agent that ends before they are unmounted they would stay."""
+        places = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        return [place for place in places if place.startswith(f"{self.root}/lib/pods/")]
 
 
 @pytest.fixture(scope="module")
