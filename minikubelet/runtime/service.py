@@ -20,7 +20,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,6 +155,7 @@ class Service:
         for sandbox in self._sandboxes.get(uid, ()):
             if sandbox.client is None:
                 continue
+            await self._hear_of_starts(sandbox)
             for container in sandbox.record.containers:
                 if container.state != "stopped":
                     await self.stop_container(uid, container.id, 0)
@@ -411,10 +412,19 @@ class Service:
         directory = Path(spec.directory)
         directory.mkdir(mode=0o700, parents=True)
         undo.push_async_callback(_remove_tree, directory)
-        await self._zygote.spawn(spec)
-        sandbox = await self._connect(directory)
+        born = asyncio.create_task(self._bear(spec), name=f"spawn {spec.uid}")
+        try:
+            sandbox = await asyncio.shield(born)
+        except asyncio.CancelledError:  # a shim that is on its way comes all the same, and nobody knows of it
+            with suppress(ShimError):
+                await self._shut_down(await born)
+            raise
         undo.push_async_callback(self._shut_down, sandbox)
         return sandbox
+
+    async def _bear(self, spec: SandboxSpec) -> Sandbox:
+        await self._zygote.spawn(spec)
+        return await self._connect(Path(spec.directory))
 
     async def _connect(self, directory: Path) -> Sandbox:
         """The shim that listens in `directory`. Raises ShimUnavailable."""
@@ -484,6 +494,17 @@ class Service:
         if sandbox.client is not None and sandbox.client.closed and sandbox.watch is not None:
             await asyncio.wait([sandbox.watch])
         return sandbox.client is None
+
+    async def _hear_of_starts(self, sandbox: Sandbox) -> None:
+        """Also of those that nobody waits for any more: who is cancelled does not hear what came of them."""
+        try:
+            state = await self._ask(sandbox, lambda shim: shim.state())
+        except RuntimeServiceError:
+            if await self._is_lost(sandbox):
+                return
+            raise
+        for record in state.containers:
+            sandbox.remember(record)
 
     async def _shut_down(self, sandbox: Sandbox) -> None:
         client = sandbox.let_go()

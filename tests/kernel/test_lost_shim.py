@@ -1,4 +1,4 @@
-"""A shim that dies at a bad moment, as the agent's runtime sees it."""
+"""A shim that dies at a bad moment, or is forsaken at one, as the agent's runtime sees it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from minikubelet.config import Paths
+from minikubelet.shim.protocol import SOCKET
 from tests.contract.test_runtime_service import FACTOR, STAYS, real_stage
+from tests.kernel.shims import until
 from tests.leaks import no_leaks
 
 
@@ -27,6 +32,41 @@ def test_who_waits_for_a_container_to_stop_while_its_shim_dies_hears_that_it_is_
             await asyncio.wait_for(stopping, 30 * FACTOR)
             one = await stage.instance(container_id)
             assert (one.state, one.exit_code, one.reason) == ("exited", 255, "Unknown")
+
+    with no_leaks():
+        asyncio.run(story())
+
+
+def test_a_container_whose_start_was_given_up_ends_with_its_pod(tmp_path: Path) -> None:
+    """Who waited for it was cancelled, as a worker is when its agent ends; the shim goes on with it."""
+
+    async def story() -> None:
+        async with real_stage(tmp_path) as stage:
+            await stage.runtime.run_pod_sandbox(stage.pod, 0)
+            container_id = await stage.create(STAYS)
+            starting = asyncio.create_task(stage.runtime.start_container(stage.uid, container_id))
+            await asyncio.sleep(0)  # the shim has been asked
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await stage.runtime.remove_pod(stage.uid)
+
+    with no_leaks():
+        asyncio.run(story())
+
+
+def test_a_shim_that_was_given_up_before_anybody_knew_of_it_ends(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with real_stage(tmp_path) as stage:
+            service: Any = stage.runtime
+            making = asyncio.create_task(service.run_pod_sandbox(stage.pod, 0))
+            while not service._zygote._waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            # The loop stands still until the shim is there, so the zygote's answer is not read.
+            until((Paths.under(tmp_path).sandbox(stage.uid) / "0" / SOCKET).exists)
+            making.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await making
+            await service.remove_pod(stage.uid)
 
     with no_leaks():
         asyncio.run(story())
