@@ -391,7 +391,11 @@ class Service:
         for sandbox in self._sandboxes.get(uid, ()):
             for container in sandbox.record.containers:
                 path = Path(container.log_path)
-                if container.state == "running" and log_files.is_full(path, self._prepare.log_size):
+                if container.state != "running":
+                    continue
+                if not path.exists():  # an agent that ended had renamed it, and not told the shim any more
+                    await self._reopen_log(sandbox, container.id)
+                elif log_files.is_full(path, self._prepare.log_size):
                     rotated = await asyncio.to_thread(log_files.rotate, path, self._prepare.log_files)
                     await self._reopen_log(sandbox, container.id)
                     log_files.keep_last(path, rotated)

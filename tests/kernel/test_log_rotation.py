@@ -20,6 +20,7 @@ from tests.kernel.shims import until
 from tests.leaks import no_leaks
 
 FULL = 10 << 20  # bytes
+TICKS = Program("while :; do echo tick; sleep 0.05; done", Script())
 SPEAKS = Program("yes words | head -c 8000000; exec sleep 1000", Script())
 
 
@@ -55,5 +56,23 @@ def test_a_container_that_ends_while_its_log_is_rotated_keeps_it(
             assert log.stat().st_size > FULL
 
     monkeypatch.setattr(log_files, "rotate", rotate_and_end)
+    with no_leaks():
+        asyncio.run(story())
+
+
+def test_a_log_that_an_agent_has_renamed_before_it_ended_goes_on_under_its_name(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with real_stage(tmp_path) as stage:
+            await stage.runtime.run_pod_sandbox(stage.pod, 0)
+            log = Path((await stage.instance(await stage.start(TICKS))).log_path)
+
+            async def has_spoken() -> bool:
+                return log.exists() and log.stat().st_size > 0
+
+            await until_so(has_spoken)
+            log_files.rotate(log, 5)
+            await stage.runtime.rotate_logs(stage.uid)
+            await until_so(has_spoken)
+
     with no_leaks():
         asyncio.run(story())
