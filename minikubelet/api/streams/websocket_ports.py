@@ -8,7 +8,6 @@ port, so the WebSocket ends with the last. (A client that speaks v5 can end its 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -95,6 +94,7 @@ class _Port:
         self._channels, self._channel = channels, channel
         self._connection: PortConnection | None = None
         self._connected = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self, connecting: Awaitable[PortConnection]) -> None:
         """From connecting to the end of what the server sends."""
@@ -108,15 +108,28 @@ class _Port:
         finally:
             self._connected.set()
             if self._connection is not None:
+                await self._stop_writing()
                 self._connection.close()
                 self._connection = None
 
     async def write(self, data: bytes) -> None:
         """What comes too late is dropped; why it could not be written, the other direction finds, too."""
         await self._connected.wait()
-        if self._connection is not None:
-            with contextlib.suppress(PortForwardError):
-                await self._connection.write(data)
+        if self._connection is None:
+            return
+        self._writing = asyncio.create_task(self._connection.write(data), name="to the pod")
+        try:
+            await asyncio.wait((self._writing,))
+        finally:
+            self._writing.cancel()
+        if not self._writing.cancelled() and (error := self._writing.exception()) is not None:
+            log.debug("a server takes no more: %s", error)
+
+    async def _stop_writing(self) -> None:
+        """To a server that ended its half and does not read: nothing else would ever end it."""
+        if self._writing is not None and not self._writing.done():
+            self._writing.cancel()
+            await asyncio.wait((self._writing,))
 
     async def end(self) -> None:
         await self._connected.wait()

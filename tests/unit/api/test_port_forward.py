@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import threading
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -268,6 +269,37 @@ def test_in_v5_a_half_of_a_port_can_be_ended_and_the_last_port_ends_it_all(web, 
 
     said, code = talk(web, FORWARD, story, ports=str(echo.port))
     assert (said[2:], code) == (b"hellobye", 1000)
+
+
+def test_a_server_that_ends_its_half_and_does_not_read_holds_up_no_other_port(web, echo):
+    full, over = threading.Event(), threading.Event()
+
+    def say_enough(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            full.wait(30)
+            connection.shutdown(socket.SHUT_WR)
+            over.wait(30)
+
+    async def story(socket):
+        with suppress(TimeoutError):
+            while True:
+                await asyncio.wait_for(socket.send_bytes(b"\0" + bytes(1 << 20)), 0.5)
+        full.set()
+        await socket.send_bytes(b"\2hello")
+        async for message in socket:
+            if message.data == b"\2hello":
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = threading.Thread(target=say_enough, args=(server,))
+        serving.start()
+        try:
+            talk(web, FORWARD, story, ports=f"{server.getsockname()[1]},{echo.port}")
+        finally:
+            full.set()
+            over.set()
+            serving.join()
 
 
 def test_a_websocket_that_vanishes_closes_its_connections(web, echo):
