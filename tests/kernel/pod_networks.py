@@ -18,16 +18,17 @@ from typing import Any
 from minikubelet.runtime.network import NETNS, Network
 from minikubelet.shim.protocol import NetworkSpec
 from minikubelet.v1.host_ports import HostPort
+from tests.kernel.shims import FACTOR
 
 BRIDGE = "mkt0"
 CIDR = "10.244.91.0/24"
 BRIDGES = ("mkt0", "mkt1", "mkt2")
 NAMES = ("web", "one", "two")
-LIMIT = 10.0
+LIMIT = 10.0 * FACTOR
 
 
 def run(*command: str) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30 * FACTOR)
     assert result.returncode == 0, f"{command}: {result.stderr}"
     return result.stdout
 
