@@ -452,7 +452,8 @@ class Service:
         spec = sandbox.record.spec
         undo.push_async_callback(self._network.detach, spec.uid)
         network = await self._network.attach(spec.uid, sandbox.record.pid, spec.name, spec.namespace, ports)
-        assert sandbox.client is not None
+        if sandbox.client is None:
+            raise ShimUnavailable(f"the shim in {sandbox.directory} is gone")
         await sandbox.client.configure_network(network)
         await self._network.until_it_forwards(spec.uid)
         sandbox.record.network = network

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from minikubelet.config import Paths
+from minikubelet.errors import CreatePodSandboxError
+from minikubelet.runtime.service import Service
 from minikubelet.shim.protocol import SOCKET
 from tests.contract.test_runtime_service import FACTOR, STAYS, real_stage
 from tests.kernel.shims import until
@@ -67,6 +69,30 @@ def test_a_shim_that_was_given_up_before_anybody_knew_of_it_ends(tmp_path: Path)
             with pytest.raises(asyncio.CancelledError):
                 await making
             await service.remove_pod(stage.uid)
+
+    with no_leaks():
+        asyncio.run(story())
+
+
+def test_a_shim_that_dies_while_it_gets_its_network_is_an_error_of_the_sandbox(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with real_stage(tmp_path) as stage:
+            service: Any = stage.runtime
+            attach, lost = service._network.attach, asyncio.Event()
+
+            async def attach_in_vain(uid: str, pid: int, *rest: Any) -> Any:
+                network = await attach(uid, pid, *rest)
+                os.kill(pid, signal.SIGKILL)
+                await asyncio.wait_for(lost.wait(), 30 * FACTOR)
+                return network
+
+            def shim_lost(sandbox: Any) -> None:
+                Service._shim_lost(service, sandbox)
+                lost.set()
+
+            service._network.attach, service._shim_lost = attach_in_vain, shim_lost
+            with pytest.raises(CreatePodSandboxError, match=r"the shim in .* is gone"):
+                await service.run_pod_sandbox(stage.pod, 0)
 
     with no_leaks():
         asyncio.run(story())
