@@ -50,7 +50,8 @@ def main(shape: sandbox.Shape, order: int, answer: int) -> None:
     3. Wait for the specification, perhaps for hours: the zygote makes the next shim ahead of time.
     4. The lock of its directory: there is never a second shim for one sandbox.
     5. Name and settings of the pod.
-    6. state.json and the socket; only then the zygote hears that the shim is there.
+    6. The socket and state.json, in this order: an agent that finds a state and nobody who listens takes the
+       shim for dead. Only then the zygote hears that it is there.
     7. Serve.
     """
     become_daemon(order, answer)
@@ -62,8 +63,8 @@ def main(shape: sandbox.Shape, order: int, answer: int) -> None:
     take_place(spec)
     lock(spec.directory)
     shim = Shim(sandbox.enter(spec, made), listener)
-    shim.save()
     shim.listen()
+    shim.save()
     os.write(answer, json.dumps({"pid": os.getpid()}).encode())
     os.close(answer)
     shim.loop.run()

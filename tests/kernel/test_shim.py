@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,32 @@ def test_a_sandbox_that_cannot_be_made_is_an_error_with_its_reason(node: Node) -
     spec = SandboxSpec("u", "n", "d", 0, "0" * 64, str(directory), "web", sysctls={"kernel.panic": "1"})
     with pytest.raises(ShimRequestError, match=r"not a sysctl of the pod's own namespaces: 'kernel.panic'"):
         node.wait(node.zygote.spawn(spec))
+
+
+def test_who_finds_a_state_finds_a_shim_that_listens(node: Node) -> None:
+    """Or an agent that starts in this moment would take it for dead. It is held up where it writes the state,
+    by a pipe that nobody reads.
+    """
+    directory = node.directory / "slow"
+    directory.mkdir()
+    os.mkfifo(directory / "state.json.new")
+    spec = SandboxSpec("u", "n", "d", 0, "0" * 64, str(directory), "web")
+
+    async def story() -> None:
+        spawning = asyncio.create_task(node.zygote.spawn(spec))
+        client = None
+        while client is None:
+            await asyncio.sleep(0.01)
+            with suppress(ShimUnavailable):  # its socket may be bound and not listen yet
+                client = await ShimClient.connect(directory)
+        assert not (directory / "state.json").exists()
+        held = os.open(directory / "state.json.new", os.O_RDONLY | os.O_NONBLOCK)
+        await spawning
+        os.close(held)
+        await client.shutdown()
+        await client.close()
+
+    node.wait(story())
 
 
 def test_sysctls_of_the_pods_own_namespaces_are_set(node: Node) -> None:
