@@ -76,7 +76,7 @@ class Conversation:
     def _send_size(self) -> None:
         size = os.get_terminal_size(sys.stdin.fileno())
         message = {"Width": size.columns, "Height": size.lines}
-        self.socket.send(websocket.RESIZE, json.dumps(message).encode())
+        self.socket.send_soon(websocket.RESIZE, json.dumps(message).encode())
 
 
 @contextlib.contextmanager

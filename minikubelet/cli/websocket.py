@@ -3,7 +3,8 @@
 Own framing because every library for it costs more to import than the whole of `exec` may (wsproto: 20 ms).
 Binary messages only; the first byte of each names the channel. The reader answers pings and joins fragments;
 what a client sends is masked, as the RFC demands. One thread may read while another sends: sending is under a
-lock.
+lock. Who reads never waits for it: the agent may take nothing before its output is read. So answers to pings
+are sent by a thread of their own, and so are new window sizes, which come from a signal handler.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import os
 import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
 
 from minikubelet.cli.client import Client, Query, Response
 from minikubelet.cli.errors import CliError
@@ -27,6 +29,8 @@ class WebSocket:
     def __init__(self, response: Response) -> None:
         self.response = response
         self.sending = threading.Lock()
+        self._soon: SimpleQueue[tuple[int, bytes] | None] = SimpleQueue()
+        threading.Thread(target=self._send_soon, daemon=True, name="websocket").start()
 
     @classmethod
     def connect(cls, client: Client, path: str, query: Query) -> WebSocket:
@@ -41,11 +45,16 @@ class WebSocket:
         return cls(client.request("GET", path, query, upgrade=upgrade))
 
     def close(self) -> None:
+        self._soon.put(None)
         self.response.close()
 
     def send(self, channel: int, data: bytes) -> None:
         """One message on a channel. An agent that is gone is noticed by the reader, not here."""
         self._send_frame(_BINARY, bytes([channel]) + data)
+
+    def send_soon(self, channel: int, data: bytes) -> None:
+        """The same, without waiting for it; a signal handler may call this."""
+        self._soon.put((_BINARY, bytes([channel]) + data))
 
     def close_stdin(self) -> None:
         self.send(CLOSE, bytes([STDIN]))
@@ -56,7 +65,7 @@ class WebSocket:
         while True:
             final, opcode, payload = self._read_frame()
             if opcode == _PING:
-                self._send_frame(_PONG, payload)
+                self._soon.put((_PONG, payload))
             elif opcode == _CLOSE:
                 self._send_frame(_CLOSE, payload)
                 return
@@ -84,6 +93,10 @@ class WebSocket:
         if len(data) < size:
             raise CliError("lost connection to the agent")
         return data
+
+    def _send_soon(self) -> None:
+        while (frame := self._soon.get()) is not None:
+            self._send_frame(*frame)
 
     def _send_frame(self, opcode: int, payload: bytes) -> None:
         size = len(payload)

@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import threading
+from queue import SimpleQueue
 
 import pytest
 
@@ -67,8 +68,27 @@ def test_fragments_are_joined_and_a_ping_between_them_is_answered(pair):
         frame(2, b"\1he", final=False) + frame(9, b"ping") + frame(0, b"llo") + frame(8, b"\x03\xe8")
     )
     assert list(websocket.messages()) == [(1, b"hello")]
+    assert sorted(received(theirs) for _ in range(2)) == [(0x88, b"\x03\xe8"), (0x8A, b"ping")]
+
+
+def test_output_is_read_while_the_agent_takes_no_input(pair):
+    """Not before that output is read: whoever reads must not wait for a turn to answer a ping."""
+    websocket, theirs = pair
+    data = bytes(8 << 20)
+    sender = threading.Thread(target=websocket.send, args=(0, data))
+    sender.start()
+    theirs.recv(1)  # it has begun, and has its turn until all is taken
+    theirs.sendall(frame(9, b"ping") + frame(2, b"\1hello"))
+    messages, first = websocket.messages(), SimpleQueue()
+    threading.Thread(target=lambda: first.put(next(messages)), daemon=True).start()
+    assert first.get(timeout=30) == (1, b"hello")
+    theirs.sendall(frame(8, b""))
+    left = len(data) + 2 + 8 + 4
+    while left > 0:
+        left -= len(theirs.recv(min(left, 1 << 20)))
+    sender.join()
     assert received(theirs) == (0x8A, b"ping")
-    assert received(theirs) == (0x88, b"\x03\xe8")
+    assert list(messages) == []
 
 
 def test_the_end_of_stdin_is_told_on_channel_255(pair):
