@@ -14,7 +14,7 @@ import pytest
 from minikubelet.config import Paths
 from minikubelet.errors import CreatePodSandboxError
 from minikubelet.runtime.service import Service
-from minikubelet.shim.protocol import SOCKET
+from minikubelet.shim.protocol import STATE
 from tests.contract.test_runtime_service import FACTOR, STAYS, real_stage
 from tests.kernel.shims import until
 from tests.leaks import no_leaks
@@ -63,8 +63,8 @@ def test_a_shim_that_was_given_up_before_anybody_knew_of_it_ends(tmp_path: Path)
             making = asyncio.create_task(service.run_pod_sandbox(stage.pod, 0))
             while not service._zygote._waiting:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-            # The loop stands still until the shim is there, so the zygote's answer is not read.
-            until((Paths.under(tmp_path).sandbox(stage.uid) / "0" / SOCKET).exists)
+            # The loop stands still until the shim is there, its state last: the zygote's answer is not read.
+            until((Paths.under(tmp_path).sandbox(stage.uid) / "0" / STATE).exists)
             making.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await making
