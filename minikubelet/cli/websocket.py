@@ -111,7 +111,7 @@ class WebSocket:
         with self.sending:
             try:
                 self.response.sock.sendall(head + key + _masked(payload, key))
-            except (BrokenPipeError, ConnectionResetError):
+            except OSError:  # the agent has gone, or we have closed it meanwhile
                 return  # the reader finds the end of the stream, with the reason before it
 
 

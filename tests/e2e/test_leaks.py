@@ -63,16 +63,22 @@ def test_play_cleans_up_everything_it_made() -> None:
 
 
 def test_an_impatient_end_of_play_leaves_nothing_either() -> None:
-    """Ctrl-C twice: pods are killed at once, and bridge, table, shims and files are gone all the same."""
+    """Ctrl-C twice: pods are killed at once, and bridge, table, shims and files are gone all the same. But a
+    terminal that is closed does not end it, where nohup(1) has said so.
+    """
     example = Path(__file__).parents[2] / "examples/01-one-container.yaml"
     with no_leaks():
         play = subprocess.Popen(
-            [sys.executable, "-m", "minikubelet", "play", str(example)], stdout=subprocess.PIPE, text=True
+            ["nohup", sys.executable, "-m", "minikubelet", "play", str(example)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert play.stdout is not None
         with play.stdout:
             while "is ready" not in play.stdout.readline():
                 assert play.poll() is None, "play ended before its pod was ready"
+            ignored = Path(f"/proc/{play.pid}/status").read_text().partition("SigIgn:")[2].split()[0]
+            assert int(ignored, 16) & 1 << signal.SIGHUP - 1
             play.send_signal(signal.SIGINT)
             while "is being deleted" not in play.stdout.readline():
                 assert play.poll() is None, "play ended before it deleted its pod"

@@ -71,12 +71,18 @@ def play_command(session: Session, files: tuple[str, ...], seconds: str, logs: b
     limit = duration(seconds) if seconds else None
     documents = _as_usage(lambda: documents_in(files))
     _require_fitness()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    _take_interrupts(signal.default_int_handler)
     with private_agent.running() as agent:
         agent.session.given_namespace = session.given_namespace
         items = _as_usage(lambda: _checked(agent.session, place(agent.session, documents)))
         return _Stage(agent, logs).play(items, limit)
+
+
+def _take_interrupts(handler: Callable[..., object]) -> None:
+    """What is ignored stays so: nohup(1) wants it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _require_fitness() -> None:
@@ -143,8 +149,7 @@ class _Stage:
     def play(self, items: list[Manifested], limit: float | None) -> int:
         root = self.agent.root
         say(f"playing on a node of its own; look at it with: minikubelet --root {root} get pods -o wide")
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._interrupt)
+        _take_interrupts(self._interrupt)
         self.start = time.monotonic()
         for resource, kind in ((PODS, "pod"), (EVENTS, "event")):
             self._watch(resource, kind)
