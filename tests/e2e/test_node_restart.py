@@ -167,6 +167,8 @@ def reboot(agent: Agent) -> None:
         for path in Path(cgroup.find_mount(), "kubepods").rglob(f"pod{state.parents[1].name}"):
             until(lambda path=path: not cgroup.populated(str(path)), what="the containers to end")
             cgroup.remove(str(path))
+    for name in (agent.root / "run/network/netns").iterdir():
+        Path("/run/netns", os.readlink(name).partition(":")[2]).unlink()
     for directory in ("pods", "network"):
         shutil.rmtree(agent.root / "run" / directory)
 
