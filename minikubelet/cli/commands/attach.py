@@ -15,6 +15,8 @@ from minikubelet.cli.resources import PODS
 from minikubelet.cli.terminal import Conversation, want_tty
 from minikubelet.cli.websocket import WebSocket
 
+FALLING_BACK = "warning: couldn't attach to pod/{}, falling back to streaming logs: {}"  # kubectl's words
+
 
 @command(
     "attach",

@@ -11,7 +11,7 @@ import click
 from minikubelet.cli import containers, waiting, workload_pods
 from minikubelet.cli.base import Session, command, complain
 from minikubelet.cli.client import Client
-from minikubelet.cli.commands.attach import attach
+from minikubelet.cli.commands.attach import FALLING_BACK, attach
 from minikubelet.cli.commands.patch import TYPES
 from minikubelet.cli.errors import CliError, UsageError
 from minikubelet.cli.resources import PODS
@@ -131,7 +131,8 @@ def _join(session: Session, target: Target, container: str, options: Options) ->
         raise CliError(f"container {container} not running: {state['waiting'].get('message', '')}")
     try:
         attach(session, pod, container=container, stdin=options.stdin, tty=options.tty, quiet=options.quiet)
-    except CliError:  # it has ended since that look
+    except CliError as error:  # as a rule because it has ended since that look
+        complain(FALLING_BACK.format(target.name, error))
         _print_log(session.client, target, container)
 
 

@@ -16,7 +16,7 @@ import click
 from minikubelet.cli import containers, printers, waiting
 from minikubelet.cli.base import Session, command, complain, duration, label_pairs, output_option, say
 from minikubelet.cli.commands.apply import DRY
-from minikubelet.cli.commands.attach import attach
+from minikubelet.cli.commands.attach import FALLING_BACK, attach
 from minikubelet.cli.errors import CliError, Exit, StatusError, UsageError
 from minikubelet.cli.resources import PODS, SERVICES
 from minikubelet.cli.targets import Target
@@ -205,10 +205,11 @@ def _join(session: Session, pod: Object, options: Options) -> None:
     name = pod["metadata"]["name"]
     state = containers.status_of(pod, name).get("state") or {}
     if "terminated" not in state:
-        # It may have ended since that look: the agent sees it before it answers, or only then.
-        with contextlib.suppress(CliError):
+        try:
             attach(session, pod, container=name, stdin=options.stdin, tty=options.tty, quiet=options.quiet)
             return
+        except CliError as error:  # as a rule because it has ended since that look
+            complain(FALLING_BACK.format(name, error))
     path = PODS.path(pod["metadata"]["namespace"], name, "log")
     with session.client.request("GET", path, {"container": name, "follow": True}, accept="*/*") as log:
         for data in log.chunks():

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from minikubelet.cli.applying import ANNOTATION
+from minikubelet.cli.commands.attach import FALLING_BACK
 from minikubelet.errors import RunContainerError
 from tests.unit.api.conftest import PODS, pod
 
@@ -299,6 +300,9 @@ def test_run_attached_takes_the_containers_exit_code_and_removes_the_pod(cli):
     assert cli.api.get(f"{PODS}/job").code == 404
 
 
+REFUSED = "Internal error occurred: error attaching to container: container x is not running"
+
+
 def test_run_attached_to_a_container_that_has_just_ended_tells_its_log(cli, monkeypatch):
     """The API shows it running yet."""
 
@@ -314,7 +318,8 @@ def test_run_attached_to_a_container_that_has_just_ended_tells_its_log(cli, monk
     wait_until(lambda: cli.api.node.log_calls or process.poll() is not None)
     cli.api.set_status("job", phase="Succeeded")
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (0, "first\nlast\n", "")
+    assert (process.returncode, out) == (0, "first\nlast\n")
+    assert err == FALLING_BACK.format("job", REFUSED) + "\n"
 
 
 def test_debug_tells_the_log_of_a_container_that_has_just_ended(cli, web, monkeypatch):
@@ -328,7 +333,8 @@ def test_debug_tells_the_log_of_a_container_that_has_just_ended(cli, web, monkey
     status = {"name": "look", "state": {"running": {}}, "containerID": "minikubelet://" + "b" * 64}
     cli.api.set_status("web", ephemeralContainerStatuses=[status])
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (0, "first\nlast\n", "")
+    assert (process.returncode, out) == (0, "first\nlast\n")
+    assert err == FALLING_BACK.format("web", REFUSED) + "\n"
 
 
 def wait_until(met, limit=30.0):
