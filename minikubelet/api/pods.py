@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -92,7 +93,9 @@ def _invalid(field: str, value: int, detail: str) -> FieldError:
 
 async def exec_command(call: Call) -> web.StreamResponse:
     """A command in a running container. Nothing is started before the client has its 101."""
-    command = call.http.query.getall("command", [])
+    # A word of a command is bytes, perhaps no UTF-8: os.fsencode gives back what came.
+    query = parse_qsl(call.http.rel_url.raw_query_string, keep_blank_values=True, errors="surrogateescape")
+    command = [value for name, value in query if name == "command"]
     if not command:
         raise Invalid.of("PodExecOptions", call.name, [FieldError("command", "Required", "Required value")])
     streams = wanted_streams(call)

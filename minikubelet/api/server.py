@@ -39,6 +39,7 @@ from minikubelet.api.request import BODY_LIMIT, TRUE, Call
 from minikubelet.config import SERVICE_CIDR, Paths
 from minikubelet.errors import (
     ApiError,
+    BadRequest,
     InternalError,
     MethodNotAllowed,
     NodeNotFit,
@@ -156,6 +157,7 @@ class Server:
             return respond.status_response(InternalError(text))
 
     async def _route(self, http: web.BaseRequest, warnings: list[str]) -> web.StreamResponse:
+        _check_headers(http)
         user = self._identify(http)
         try:
             found = routes.find(http.path, http.method)
@@ -208,6 +210,15 @@ class Server:
         """As aiohttp's own, with our limit for bodies."""
         loop = asyncio.get_running_loop()
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
+
+
+def _check_headers(http: web.BaseRequest) -> None:
+    """Bytes that are no text could be written down nowhere: in no object, and not in the audit log."""
+    for name, value in http.raw_headers:
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            raise BadRequest(f"the header {name.decode('latin-1')} is not UTF-8") from None
 
 
 def _names_for_pods(pods: PodsDoor, service_ip: str) -> list[str]:

@@ -200,8 +200,8 @@ def target(path: str, query: Query | None) -> str:
         for item in value if isinstance(value, list | tuple) else [value]:
             if item is not None:
                 pairs.append((key, str(item).lower() if isinstance(item, bool) else str(item)))
-    path = quote(path, safe="/:@!$&'()*+,;=~")
-    return f"{path}?{urlencode(pairs)}" if pairs else path
+    path = quote(path, safe="/:@!$&'()*+,;=~", errors="surrogateescape")  # an argument may be no UTF-8
+    return f"{path}?{urlencode(pairs, errors='surrogateescape')}" if pairs else path
 
 
 def _connect_long(sock: socket.socket, path: Path) -> None:

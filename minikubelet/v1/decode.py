@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -30,6 +31,9 @@ MAX_DEPTH = 100
 
 R = TypeVar("R", bound=Resource)
 
+_HALF = re.compile("[\ud800-\udfff]")
+_PERHAPS_HALF = re.compile(_HALF.pattern + r"|\\u[dD][89a-fA-F]")
+
 
 class JSONObject(dict[str, Any]):
     """A JSON object that remembers which of its names were given twice."""
@@ -38,9 +42,14 @@ class JSONObject(dict[str, Any]):
 
 
 def parse_json(data: bytes | str) -> Any:
-    """JSON, with duplicate names kept in mind for `decode`. Raises BadRequest."""
+    """JSON, with duplicate names kept in mind for `decode`. Raises BadRequest.
+
+    Half of a surrogate pair is no character and could not be written down again; as in Go it becomes U+FFFD.
+    """
     try:
-        return json.loads(data, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return _without_halves(value) if _PERHAPS_HALF.search(text) else value
     except (ValueError, RecursionError) as error:
         cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise BadRequest(f"the object provided is unrecognized: json: {cause}") from error
@@ -52,6 +61,18 @@ def _object(pairs: list[tuple[str, Any]]) -> JSONObject:
         counted = Counter(name for name, _ in pairs)
         made.duplicates = tuple(name for name, times in counted.items() if times > 1)
     return made
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_halves(item) for item in value]
+    if isinstance(value, JSONObject):
+        made = JSONObject((_without_halves(name), _without_halves(item)) for name, item in value.items())
+        made.duplicates = tuple(_without_halves(name) for name in value.duplicates)
+        return made
+    return value
 
 
 def _refuse_constant(name: str) -> Any:

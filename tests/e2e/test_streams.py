@@ -48,6 +48,8 @@ def done(process: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
 def test_exec_says_what_the_command_says_and_ends_as_it_ends(kubectl: Kubectl) -> None:
     words = ("exec", "web", "-c", "shell", "--", "sh", "-c")
     assert done(kubectl.run(*words, "echo out; echo err >&2")) == (0, "out\n", "err\n")
+    bytes_alone = (*words, 'printf %s "$1" | od -An -tx1', "sh", "a +&\udcff\u00e9")
+    assert done(kubectl.run(*bytes_alone)) == (0, " 61 20 2b 26 ff c3 a9\n", "")
     code, out, err = done(kubectl.run(*words, "echo out; exit 5"))
     assert (code, out, err) == (5, "out\n", "command terminated with exit code 5\n")
     assert done(kubectl.run("exec", "-i", "web", "-c", "shell", "--", "cat", stdin="typed\n")) == (

@@ -138,6 +138,38 @@ def test_headers_of_unbearable_size_are_refused(api):
     sock.close()
 
 
+POST = b"POST /api/v1/namespaces/default/configmaps"
+
+
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        (b"GET /api/v1/pods", b"Authorization: Bearer \xfe"),
+        (b"GET /api/v1/pods", b"Impersonate-User: \xfe"),
+        (b"GET /api/v1/pods", b"Accept: \xfe"),
+        (POST, b"Kubectl-Command: \xfe"),
+        (POST, b"User-Agent: \xfe"),
+        (POST, b"Content-Type: \xfe"),
+        (b"GET /api/v1/pods/\xfe", b"X: x"),
+        (b"GET /api/v1/pods/%fe", b"X: x"),
+        (b"GET /api/v1/pods?labelSelector=\xfe", b"X: x"),
+        (b"GET /api/v1/pods?labelSelector=%fe", b"X: x"),
+        (POST + b"?fieldManager=\xfe", b"X: x"),
+    ],
+)
+def test_bytes_that_are_no_text_are_the_clients_fault(api, line, header):
+    body = b'{"metadata": {"name": "a"}}'
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(str(api.paths.socket))
+    sock.sendall(
+        line + b" HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: %d\r\n\r\n" % (header, len(body)) + body
+    )
+    code = int(sock.recv(65536).split()[1])
+    sock.close()
+    assert 400 <= code < 500
+
+
 def test_paths_cannot_leave_their_place(api):
     api.post(PODS, pod("a"))
     for path in (

@@ -25,6 +25,15 @@ def refusal(data: Any) -> str:
     return caught.value.message
 
 
+def test_half_a_surrogate_pair_becomes_the_replacement_character_as_in_go() -> None:
+    assert parse_json(rb'{"\ud800": ["a\udfffb", "\ud83d\ude00", "\\ud800"]}') == {
+        "\ufffd": ["a\ufffdb", "\U0001f600", r"\ud800"]
+    }
+    assert parse_json(b'"\xed\xa0\x80"') == "\ufffd"
+    twice: Any = parse_json(rb'{"\ud800": 1, "\ud800": 2}')
+    assert (twice, twice.duplicates) == ({"\ufffd": 2}, ("\ufffd",))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
