@@ -8,12 +8,16 @@ from typing import Any
 
 def merge_patch(target: Any, patch: Any) -> Any:
     """Maps merge, null deletes, everything else replaces."""
+    return _merge(copy.deepcopy(target), patch)
+
+
+def _merge(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
-    merged = copy.deepcopy(target) if isinstance(target, dict) else {}
+    merged = target if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
         else:
-            merged[key] = merge_patch(merged.get(key), value)
+            merged[key] = _merge(merged.get(key), value)
     return merged

@@ -12,6 +12,8 @@ Some lists are really maps: their items merge by a key, which Kubernetes writes 
 from __future__ import annotations
 
 import copy
+import json
+from collections import deque
 from typing import Any
 
 from minikubelet.errors import BadRequest
@@ -40,7 +42,8 @@ def _merge_map(target: Object, patch: Object, struct: type[Struct] | None) -> Ob
     orders = _take(patch, ELEMENT_ORDER, "invalid patch format of setElementOrder list")
     for key, values in removals.items():
         if isinstance(target.get(key), list):
-            target[key] = [value for value in target[key] if value not in values]
+            gone = {_token(value) for value in values}
+            target[key] = [value for value in target[key] if _token(value) not in gone]
     for key, value in patch.items():
         if value is None:
             target.pop(key, None)
@@ -102,7 +105,8 @@ def _merge_field(
         return new
     present = old if isinstance(old, list) else []
     if place in PATCHED_AS_SETS:
-        merged = present + [value for value in dict.fromkeys(map(_hashable, new)) if value not in present]
+        known = {_token(value) for value in present}
+        merged = present + [value for value in dict.fromkeys(map(_hashable, new)) if value not in known]
         return _ordered(merged, new if order is None else order, present, None)
     key = patch_key(place)
     if key is None:
@@ -128,30 +132,30 @@ def _merge_list(
     plain = [item for item in new if DIRECTIVE not in item]
     if order is not None:
         _check_order(plain, order, key)
-    merged = list(old)
-    for item in new:
-        if DIRECTIVE in item:
-            merged = _directed_list(merged, item, key)
+    remaining = _directed_list(old, [item for item in new if DIRECTIVE in item], key)
     if any(item.get(DIRECTIVE) == "replace" for item in new):
         return plain
-    remaining = list(merged)
+    merged = list(remaining)
+    places = _places(merged, key)
     for item in plain:
-        place = next((at for at, one in enumerate(merged) if one.get(key) == item[key]), None)
-        if place is None:
+        place = places.setdefault(_token(item[key]), len(merged))
+        if place == len(merged):
             merged.append(_merge_map({}, item, struct))
         else:
             merged[place] = _merge_map(merged[place], item, struct)
     return _ordered(merged, plain if order is None else order, remaining, key)
 
 
-def _directed_list(items: list[Any], directive: Object, key: str) -> list[Any]:
-    if directive[DIRECTIVE] == "delete":
-        return [item for item in items if item.get(key) != directive[key]]
-    if directive[DIRECTIVE] == "replace":
-        return items
-    if directive[DIRECTIVE] == "merge":
-        raise BadRequest("merging lists cannot yet be specified in the patch")
-    raise BadRequest(f"unknown patch type: {directive[DIRECTIVE]} in map: {directive}")
+def _directed_list(items: list[Any], directives: list[Object], key: str) -> list[Any]:
+    deleted = set()
+    for directive in directives:
+        if directive[DIRECTIVE] == "delete":
+            deleted.add(_token(directive[key]))
+        elif directive[DIRECTIVE] == "merge":
+            raise BadRequest("merging lists cannot yet be specified in the patch")
+        elif directive[DIRECTIVE] != "replace":
+            raise BadRequest(f"unknown patch type: {directive[DIRECTIVE]} in map: {directive}")
+    return [item for item in items if _token(item.get(key)) not in deleted]
 
 
 def _check_order(items: list[Any], order: list[Any], key: str) -> None:
@@ -165,18 +169,27 @@ def _check_order(items: list[Any], order: list[Any], key: str) -> None:
 
 def _ordered(items: list[Any], order: list[Any], old: list[Any], key: str | None) -> list[Any]:
     """What the patch names in its order, and the rest before what followed it in the present list."""
-
-    def identity(item: Any) -> Any:
-        return item.get(key) if key is not None and isinstance(item, dict) else item
-
-    wanted = [identity(item) for item in order]
-    before = [identity(item) for item in old]
-    named = sorted((item for item in items if identity(item) in wanted),
-                   key=lambda item: wanted.index(identity(item)))  # fmt: skip
-    rest = [item for item in items if identity(item) not in wanted]
+    wanted, before = _places(order, key), _places(old, key)
+    both = [(_identity(item, key), item) for item in items]
+    named = deque(sorted((one for one in both if one[0] in wanted), key=lambda one: wanted[one[0]]))
+    rest = deque(one for one in both if one[0] not in wanted)
     result: list[Any] = []
     while named and rest:
-        first, other = identity(rest[0]), identity(named[0])
+        first, other = rest[0][0], named[0][0]
         known = first in before and other in before
-        result.append(rest.pop(0) if known and before.index(first) < before.index(other) else named.pop(0))
-    return result + named + rest
+        result.append((rest if known and before[first] < before[other] else named).popleft()[1])
+    return result + [item for _, item in (*named, *rest)]
+
+
+def _places(items: list[Any], key: str | None) -> dict[Any, int]:
+    """Where each item stands first. A list may have as many items as a body can hold: none is searched."""
+    return {_identity(items[at], key): at for at in reversed(range(len(items)))}
+
+
+def _identity(item: Any, key: str | None) -> Any:
+    return _token(item.get(key) if key is not None and isinstance(item, dict) else item)
+
+
+def _token(value: Any) -> Any:
+    """Equal for what is equal, and always hashable."""
+    return (json.dumps(value, sort_keys=True),) if isinstance(value, dict | list) else value
