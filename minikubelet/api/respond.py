@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from multidict import CIMultiDict
 from minikubelet.api.negotiation import JSON, YAML, Form
 from minikubelet.errors import ApiError
 
+WARNINGS_LIMIT, WARNING_LIMIT = 4096, 256  # characters: of all, and of each if all are more
 GZIP_BYTES, GZIP_LEVEL = 128 << 10, 1  # as the API server: long answers, at the least effort
 
 # Without it, kubectl's caching transport would answer /version and discovery from its disk.
@@ -22,13 +24,24 @@ NO_CACHE = "no-cache, private"
 def headers(warnings: Sequence[str] = (), content_type: str = JSON) -> CIMultiDict[str]:
     """One `Warning` header per warning: kubectl prints each on stderr."""
     result: CIMultiDict[str] = CIMultiDict({"Content-Type": content_type, "Cache-Control": NO_CACHE})
-    for warning in dict.fromkeys(warnings):
+    for warning in bounded(list(dict.fromkeys(warnings))):
         shown = "".join(
             char if char.isprintable() else repr(char)[1:-1] for char in " ".join(warning.split())
         )
         escaped = shown.replace("\\", "\\\\").replace('"', '\\"')
         result.add("Warning", f'299 - "{escaped}"')
     return result
+
+
+def bounded(warnings: list[str]) -> list[str]:
+    """As the API server: if all are too much for the headers of an answer each is cut, and the last are left
+    out.
+    """
+    if sum(map(len, warnings)) <= WARNINGS_LIMIT:
+        return warnings
+    cut = [warning[:WARNING_LIMIT] for warning in warnings]
+    written = accumulate(map(len, cut))
+    return [warning for warning, so_far in zip(cut, written, strict=True) if so_far <= WARNINGS_LIMIT]
 
 
 def encode(value: Any) -> bytes:

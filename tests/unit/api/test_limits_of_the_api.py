@@ -9,7 +9,7 @@ import ssl
 import pytest
 
 from minikubelet.api import listeners, server
-from tests.unit.api.conftest import PODS, Api
+from tests.unit.api.conftest import PODS, Api, pod
 
 
 @pytest.fixture
@@ -64,3 +64,16 @@ def test_only_what_is_a_watch_does_not_count_as_a_request(monkeypatch, api):
     assert [api.get(PODS, watch=word).code for word in ("f", "F", "FALSE", "0", "")] == [429] * 5
     assert api.post(PODS, {}, watch="true").code == 429
     assert api.get(PODS, watch="T", timeoutSeconds="1").code == 200
+
+
+def test_warnings_that_no_answer_could_hold_are_cut_and_the_last_left_out(api):
+    odd = pod("odd")
+    odd["spec"] |= {f"field-{number:03}-{'x' * 300}": 1 for number in range(500)}
+    answer = api.post(PODS, odd)
+    assert answer.code == 201
+    texts = [warning.removeprefix('299 - "').removesuffix('"') for warning in answer.warnings]
+    assert len(texts) == 4096 // 256
+    assert all(text.startswith(r"unknown field \"spec.field-") and text.endswith("x") for text in texts)
+    few = pod("few")
+    few["spec"]["y" * 300] = 1
+    assert "y" * 300 in api.post(PODS, few).warnings[0]
