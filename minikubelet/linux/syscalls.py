@@ -36,6 +36,16 @@ def _checked(result: int, call: str, path: str | None = None) -> int:
     raise OSError(number, f"{call}: {os.strerror(number)}", path)
 
 
+def path_bytes(path: str | bytes | os.PathLike[str]) -> bytes:
+    """A path as the kernel reads it: to its first null byte. OSError EINVAL where more would follow, which
+    ctypes would lose in silence.
+    """
+    encoded = os.fsencode(path)
+    if b"\0" in encoded:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), os.fsdecode(path))
+    return encoded
+
+
 def _system_call(number: int, *types: Any) -> Callable[..., int]:
     """syscall(2) for one number, its prototype included."""
     prototype = ctypes.CFUNCTYPE(c_long, c_long, *types, use_errno=True)
@@ -215,7 +225,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     for _ in range(_UNSURE_LIMIT):
-        result = _openat2(directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        result = _openat2(directory, path_bytes(path), ctypes.byref(how), ctypes.sizeof(how))
         if result >= 0 or ctypes.get_errno() != errno.EAGAIN:
             break
     return _checked(result, "openat2", path)
@@ -260,7 +270,7 @@ def open_tree(directory: int, path: str, flags: int) -> int:
 
     With OPEN_TREE_CLONE a detached copy of a mount, as `mount --bind` makes.
     """
-    return _checked(_open_tree(directory, os.fsencode(path), flags | os.O_CLOEXEC), "open_tree", path)
+    return _checked(_open_tree(directory, path_bytes(path), flags | os.O_CLOEXEC), "open_tree", path)
 
 
 MOVE_MOUNT_F_EMPTY_PATH = 0x04
@@ -294,7 +304,7 @@ _fsconfig = _system_call(431, c_int, c_uint, c_char_p, c_char_p, c_int)
 
 def fsconfig(fd: int, command: int, key: str | None = None, value: str | None = None) -> None:
     """fsconfig(2). What the kernel has to say about a refusal waits in `fd` and is put into the error."""
-    encoded = (key.encode() if key else None, os.fsencode(value) if value is not None else None)
+    encoded = (key.encode() if key else None, path_bytes(value) if value is not None else None)
     result = _fsconfig(fd, command, *encoded, 0)
     if result < 0:
         number = ctypes.get_errno()
@@ -372,7 +382,7 @@ _libc.pivot_root.argtypes = (c_char_p, c_char_p)
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """pivot_root(2)."""
-    _checked(_libc.pivot_root(os.fsencode(new_root), os.fsencode(put_old)), "pivot_root", new_root)
+    _checked(_libc.pivot_root(path_bytes(new_root), path_bytes(put_old)), "pivot_root", new_root)
 
 
 MNT_DETACH = 2
@@ -383,7 +393,7 @@ _libc.umount2.argtypes = (c_char_p, c_int)
 
 def umount2(path: str | bytes, flags: int) -> None:
     """umount2(2)."""
-    _checked(_libc.umount2(os.fsencode(path), flags), "umount2", os.fsdecode(path))
+    _checked(_libc.umount2(path_bytes(path), flags), "umount2", os.fsdecode(path))
 
 
 # BPF: only what a cgroup's device policy needs.
@@ -436,7 +446,7 @@ def inotify_init1(flags: int) -> int:
 
 def inotify_add_watch(fd: int, path: str, mask: int) -> int:
     """inotify_add_watch(2): the watch's number; the same inode has the same one."""
-    number = _libc.inotify_add_watch(c_int(fd), os.fsencode(path), c_uint32(mask))
+    number = _libc.inotify_add_watch(c_int(fd), path_bytes(path), c_uint32(mask))
     return _checked(number, "inotify_add_watch", path)
 
 

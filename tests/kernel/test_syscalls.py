@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from minikubelet.linux import capabilities, cgroup, namespaces, paths, processes, syscalls
+from minikubelet.runtime.volumes import host_path
+from minikubelet.v1 import HostPathVolumeSource
 
 
 def in_child(story: Callable[[], None], flags: int = 0) -> int:
@@ -258,3 +260,24 @@ def test_what_was_given_up_is_not_held() -> None:
         assert set(capabilities.held()) == set(before) - {"MKNOD", "SYS_TIME"}
 
     assert in_child(story) == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda root: syscalls.openat2(root, "tmp\0evil", os.O_PATH, 0),
+        lambda root: paths.open_or_make_directory(root, "tmp\0evil"),
+        lambda root: syscalls.open_tree(root, "tmp\0evil", 0),
+        lambda root: syscalls.umount2(b"/nowhere\0evil", 0),
+        lambda root: host_path.check(HostPathVolumeSource(path="/tmp\0evil")),
+    ],
+)
+def test_a_path_with_a_null_byte_is_refused_and_not_cut(call: Callable[[int], Any]) -> None:
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with pytest.raises(OSError, match="Invalid argument") as caught:
+            call(root)
+    finally:
+        os.close(root)
+    assert caught.value.errno == errno.EINVAL
+    assert caught.value.filename.endswith("\0evil")

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from minikubelet.errors import CreateContainerConfigError, CreateContainerError
-from minikubelet.linux import capabilities
+from minikubelet.linux import capabilities, syscalls
 from minikubelet.runtime.seccomp.default_profile import default_profile
 from minikubelet.runtime.seccomp.numbers import MACHINES
 from minikubelet.runtime.seccomp.profile import BadProfile, Circumstances, Profile, read_profile
@@ -74,6 +74,7 @@ class Filters:
             )
         path = self._directory / name
         try:
+            syscalls.path_bytes(str(path))
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 version = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)

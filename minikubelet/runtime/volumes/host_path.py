@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from minikubelet.linux import syscalls
 from minikubelet.linux.mounts import FILE_TYPES
 from minikubelet.runtime.volumes.plugin import Context
 from minikubelet.v1 import HostPathVolumeSource, Volume
@@ -46,6 +47,7 @@ def file_type(volume: Volume) -> str:
 def check(source: HostPathVolumeSource) -> None:
     """Raises OSError in the kubelet's words when the path is not what the manifest says it is."""
     path, kind = source.path or "", source.type or ""
+    syscalls.path_bytes(path)
     if not os.path.exists(path):
         _create(Path(path), kind)
     if kind:
