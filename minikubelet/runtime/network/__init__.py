@@ -129,7 +129,9 @@ class Network:
 
     async def until_it_forwards(self, uid: str) -> None:
         """When both ends of the pod's link are up the kernel tells the bridge, in its own time, and what is
-        sent before is lost. So this waits for it, as CNI's bridge does.
+        sent before is lost. So this waits for it, as CNI's bridge does. Not to be asked before: in its first
+        second a port may pass for one that forwards because nobody has looked for its other end yet, which
+        is no harm to a pod that brings it up meanwhile.
         """
         state = Path("/sys/class/net") / self._link(uid) / "brport/state"
         for _ in range(FORWARDING_TRIES):
