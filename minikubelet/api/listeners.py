@@ -14,7 +14,8 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +83,21 @@ class Listeners:
         await self._http.cut(CLOSE_SECONDS)
 
     async def _accept(self, sock: socket.socket, context: ssl.SSLContext) -> None:
-        loop, free = asyncio.get_running_loop(), asyncio.Semaphore(CONNECTIONS)
+        """accept(2) and the begin of the greeting are one step, so that nobody is lost in between."""
+        free = asyncio.Semaphore(CONNECTIONS)
         while True:
             await free.acquire()
+            await _somebody_at(sock)
             try:
-                connection, _ = await loop.sock_accept(sock)
+                connection, _ = sock.accept()
             except OSError as error:
                 free.release()
                 log.warning("cannot accept a connection: %s", error)
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
-            self._begin(self._greet(connection, context, free), "handshake")
+            connection.setblocking(False)
+            greeting = self._begin(self._greet(connection, context, free), "handshake")
+            greeting.add_done_callback(partial(_close_if_cancelled, connection))  # even before it began
 
     async def _greet(
         self, connection: socket.socket, context: ssl.SSLContext, free: asyncio.Semaphore
@@ -115,10 +120,25 @@ class Listeners:
         connection.close()
         self._http.forget(handler)
 
-    def _begin(self, story: Any, name: str) -> None:
+    def _begin(self, story: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(story, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _somebody_at(sock: socket.socket) -> None:
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sock, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(sock)
+
+
+def _close_if_cancelled(connection: socket.socket, greeting: asyncio.Task[None]) -> None:
+    if greeting.cancelled():
+        connection.close()
 
 
 class _Http(web.Server):
