@@ -16,6 +16,7 @@ from typing import Any
 from minikubelet.api import deletion, intake, kinds, service_account, subresources
 from minikubelet.api.deletion import DeleteOptions
 from minikubelet.api.listing import Page
+from minikubelet.api.omitempty import omit_empty
 from minikubelet.api.patches import Change, Patch
 from minikubelet.api.priority import prioritize
 from minikubelet.api.selectors import Matcher
@@ -108,7 +109,7 @@ class Objects:
         *,
         applied: bool = False,
     ) -> Object:
-        obj = intake.decode(info, intake.identified(info, namespace, body), options)
+        obj = omit_empty(intake.decode(info, intake.identified(info, namespace, body), options))
         if obj["metadata"].get("resourceVersion"):
             raise BadRequest("resourceVersion should not be set on objects to be created")
         kinds.prepare_metadata(obj, lambda name: self.exists(info, namespace, name))
@@ -135,7 +136,7 @@ class Objects:
         old = self.get(info, namespace, name)
         changed = intake.identified(info, namespace, change(old), name)
         try:
-            obj = intake.decode(info, changed, options)
+            obj = omit_empty(intake.decode(info, changed, options))
         except BadRequest as error:
             raise change.refused(changed, error) if isinstance(change, Patch) else error from None
         entries = obj["metadata"].get("managedFields")

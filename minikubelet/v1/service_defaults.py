@@ -61,11 +61,11 @@ def carry_over(new: dict[str, Any], old: dict[str, Any]) -> None:
     """
     spec, before = new.get("spec") or {}, old["spec"]
     was, now = before["type"], spec.get("type") or CLUSTER_IP
-    if EXTERNAL_NAME not in (was, now) and not spec.get("clusterIP") and not spec.get("clusterIPs"):
+    if EXTERNAL_NAME not in (was, now):
         for field in ("clusterIP", "clusterIPs"):
-            if field in before:
+            if not spec.get(field) and field in before:
                 spec[field] = before[field]
-    elif spec.get("clusterIP") != before.get("clusterIP") and spec.get("clusterIPs") == before.get(
+    if spec.get("clusterIP") != before.get("clusterIP") and spec.get("clusterIPs") == before.get(
         "clusterIPs"
     ):
         spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else []
@@ -107,15 +107,12 @@ def _port(port: ServicePort) -> None:
 
 
 def _same_node_ports(spec: dict[str, Any], before: dict[str, Any]) -> None:
-    known = {
-        (port.get("protocol"), port.get("port")): port["nodePort"]
-        for port in before.get("ports") or ()
-        if "nodePort" in port
-    }
-    asked = {port.get("nodePort") for port in spec.get("ports") or ()}
+    """A port is told by its name: all else of it may have been changed."""
+    known = {port.get("name", ""): port.get("nodePort") for port in before.get("ports") or ()}
+    kept = {*_node_ports(spec)} & {*_node_ports(before)}
     for port in spec.get("ports") or ():
-        same = known.get((port.get("protocol") or "TCP", port.get("port")))
-        if not port.get("nodePort") and same is not None and same not in asked:
+        same = known.get(port.get("name", ""))
+        if same and not port.get("nodePort") and same not in kept:
             port["nodePort"] = same
 
 

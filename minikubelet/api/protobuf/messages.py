@@ -68,7 +68,13 @@ Message = dict[int, Field]
 
 def message_of(api_version: str, kind: str) -> Message | None:
     """Of a body; None if there is none of this kind."""
-    return message(QUALIFIED.get((api_version, kind), kind)) if kind in KINDS else None
+    name = message_name(api_version, kind)
+    return None if name is None else message(name)
+
+
+def message_name(api_version: str, kind: str) -> str | None:
+    """In the table; None if no body may be of this kind."""
+    return QUALIFIED.get((api_version, kind), kind) if kind in KINDS else None
 
 
 @cache
@@ -80,6 +86,15 @@ def message(name: str) -> Message:
         )
         for found in _FIELD.finditer(table()[name])
     }
+
+
+@cache
+def by_name(name: str) -> dict[str, Field]:
+    """The fields of a message as JSON has them: with those that others lend it."""
+    found: dict[str, Field] = {}
+    for field in message(name).values():
+        found |= {field.name: field} if field.name else by_name(field.type)
+    return found
 
 
 @cache

@@ -78,7 +78,9 @@ def _write(client: Client, item: Manifested, live: Path, merged: Path) -> None:
 def _shown(kind: str, item: dict[str, Any]) -> str:
     """Without what is noise, and without what is secret: only whether it changes."""
     item = printers.hide_managed_fields(item)
-    (item["metadata"].get("annotations") or {}).pop(applying.ANNOTATION, None)
+    annotations = item["metadata"].pop("annotations", None) or {}
+    if others := {name: text for name, text in annotations.items() if name != applying.ANNOTATION}:
+        item["metadata"]["annotations"] = others
     if kind == "Secret":
         item = {
             **item,

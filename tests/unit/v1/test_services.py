@@ -225,6 +225,33 @@ def test_a_change_keeps_address_and_node_port_and_drops_what_the_new_type_has_no
     assert "ipFamilies" not in alias["spec"]
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"clusterIP": ""}, {"clusterIPs": ["10.96.0.5"]}, {"clusterIP": "10.96.0.5", "clusterIPs": []}],
+)
+def test_an_address_that_is_not_said_is_the_one_it_has(given: dict[str, Any]) -> None:
+    """A patch of an empty one leaves the list as it was; both are whole again."""
+    spec = {"type": "ClusterIP", **given}
+    carry_over({"spec": spec}, {"spec": {"type": "ClusterIP", **ADDRESS}})
+    assert {field: spec[field] for field in ADDRESS} == ADDRESS
+
+
+ADDRESS = {"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5"]}
+
+
+def test_a_node_port_is_kept_by_the_name_of_its_port() -> None:
+    before = [{"port": 80, "nodePort": 30080}, {"name": "b", "port": 81, "nodePort": 30081}]
+    after = [{"port": 8080, "protocol": "UDP"}, {"name": "b", "port": 82}, {"name": "c", "port": 81}]
+    spec = {"type": "NodePort", **ADDRESS, "ports": after}
+    carry_over({"spec": spec}, {"spec": {"type": "NodePort", **ADDRESS, "ports": before}})
+    assert [port.get("nodePort") for port in after] == [30080, 30081, None]
+
+    taken = [{"port": 80}, {"name": "c", "port": 81, "nodePort": 30080}]
+    spec = {"type": "NodePort", **ADDRESS, "ports": taken}
+    carry_over({"spec": spec}, {"spec": {"type": "NodePort", **ADDRESS, "ports": before}})
+    assert [port.get("nodePort") for port in taken] == [None, 30080]
+
+
 def test_what_has_no_effect_without_a_cloud_is_said() -> None:
     spec = {
         "type": "LoadBalancer",
