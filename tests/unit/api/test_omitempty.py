@@ -10,7 +10,7 @@ from minikubelet.api.bodies import JSON_PATCH
 from minikubelet.api.omitempty import omit_empty
 from minikubelet.api.protobuf.messages import by_name, message_name, table
 from minikubelet.v1.resources import RESOURCES
-from minikubelet.v1.schema import walk
+from minikubelet.v1.schema import Shape, walk
 from tests.unit.api.conftest import PODS, pod
 
 
@@ -77,7 +77,7 @@ NEWER = {
 }
 
 
-def test_every_field_that_may_be_stored_is_known():
+def test_every_field_that_may_be_stored_is_known_as_what_it_is():
     unknown = set()
     for info in RESOURCES:
         name = message_name(info.type.API_VERSION, info.kind)
@@ -88,8 +88,14 @@ def test_every_field_that_may_be_stored_is_known():
             owner = name if struct is info.type else struct.__name__
             if path in ("apiVersion", "kind") or owner not in table():
                 continue
-            if field.name not in by_name(owner):
+            known = by_name(owner).get(field.name)
+            if known is None:
                 unknown.add(f"{owner}.{field.name}")
+            elif field.name != "fieldsV1":
+                type = field.type
+                assert known.is_list == (type.shape is Shape.LIST)
+                assert known.is_map == (type.shape is Shape.MAP)
+                assert (known.type in table()) == ((type.item or type).shape is Shape.STRUCT)
     assert unknown == NEWER
 
 
