@@ -61,14 +61,7 @@ def carry_over(new: dict[str, Any], old: dict[str, Any]) -> None:
     """
     spec, before = new.get("spec") or {}, old["spec"]
     was, now = before["type"], spec.get("type") or CLUSTER_IP
-    if EXTERNAL_NAME not in (was, now):
-        for field in ("clusterIP", "clusterIPs"):
-            if not spec.get(field) and field in before:
-                spec[field] = before[field]
-    if spec.get("clusterIP") != before.get("clusterIP") and spec.get("clusterIPs") == before.get(
-        "clusterIPs"
-    ):
-        spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else []
+    _same_address(spec, before, restore=EXTERNAL_NAME not in (was, now))
     if was in NODE_PORT_TYPES and now in NODE_PORT_TYPES:
         _same_node_ports(spec, before)
     for field, types in DEPENDING.items():
@@ -104,6 +97,19 @@ def _port(port: ServicePort) -> None:
     port.protocol = port.protocol or "TCP"
     if not port.target_port and port.port:
         port.target_port = port.port
+
+
+def _same_address(spec: dict[str, Any], before: dict[str, Any], *, restore: bool) -> None:
+    """It stands in two fields, of which many clients know one: the list follows."""
+    if restore:
+        for field in ("clusterIP", "clusterIPs"):
+            if not spec.get(field) and field in before:
+                spec[field] = before[field]
+    address, same_list = spec.get("clusterIP"), spec.get("clusterIPs") == before.get("clusterIPs")
+    if same_list and not address:
+        spec.pop("clusterIPs", None)
+    elif same_list and address != before.get("clusterIP"):
+        spec["clusterIPs"] = [address]
 
 
 def _same_node_ports(spec: dict[str, Any], before: dict[str, Any]) -> None:

@@ -239,6 +239,12 @@ def test_an_address_that_is_not_said_is_the_one_it_has(given: dict[str, Any]) ->
 ADDRESS = {"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5"]}
 
 
+def test_an_alias_has_no_address_though_only_one_of_two_fields_was_emptied() -> None:
+    spec = {"type": "ExternalName", "externalName": "a.b", "clusterIPs": ["10.96.0.5"]}
+    carry_over({"spec": spec}, {"spec": {"type": "ClusterIP", **ADDRESS}})
+    assert spec == {"type": "ExternalName", "externalName": "a.b"}
+
+
 def test_a_node_port_is_kept_by_the_name_of_its_port() -> None:
     before = [{"port": 80, "nodePort": 30080}, {"name": "b", "port": 81, "nodePort": 30081}]
     after = [{"port": 8080, "protocol": "UDP"}, {"name": "b", "port": 82}, {"name": "c", "port": 81}]
